@@ -1,0 +1,114 @@
+"""Define the closed union of commands that ``Engine.step`` returns (imperative, frozen)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceBracket:
+    """Send a market entry with its stop and target; ``key`` is the idempotency key (pool id, signal time, leg)."""
+
+    key: str
+    contract: str
+    side: int
+    qty: int
+    entry_ref_ticks: int
+    stop_ticks: int
+    target_ticks: int
+    signal_ts_ns: int
+    pool_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClosePosition:
+    """Flatten the position at market and cancel its bracket; never blocked by any gate."""
+
+    key: str
+    contract: str
+    qty: int
+    reason: str
+    ts_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOrders:
+    """Cancel the working orders of the contract."""
+
+    key: str
+    contract: str
+    reason: str
+    ts_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordEvent:
+    """Write one row of events.csv (pj1 S13); None = empty field; ``ts_s`` epoch seconds, prices raw ticks.
+
+    ``gates`` carries every gate's own answer for SIGNAL and REJECT rows, as (name, passed) pairs.
+    """
+
+    ts_s: int
+    event: str
+    pool: str = ""
+    level: int | None = None
+    extreme: int | None = None
+    entry: int | None = None
+    stop: int | None = None
+    target: int | None = None
+    qty: int | None = None
+    reason: str = ""
+    trade: str = ""
+    gates: tuple[tuple[str, bool], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """Hold one closed trade; the columns of trades.csv (pj1 S13) follow from it without rounding.
+
+    Prices in ticks, times in epoch seconds, money in cents.
+    """
+
+    trade_id: int
+    trade_date_ordinal: int
+    pool_id: str
+    kind: str
+    side: int
+    level_ticks: int
+    sweep_ts_s: int
+    extreme_ticks: int
+    signal_ts_s: int
+    entry_ref_ticks: int
+    stop_ticks: int
+    target_ticks: int
+    qty: int
+    entry_ts_s: int
+    entry_price_ticks: int
+    exit_ts_s: int
+    exit_price_ticks: int
+    exit_reason: str
+    risk_ticks: int
+    gross_cents: int
+    cost_cents: int
+    net_cents: int
+    mae_ticks: int
+    mfe_ticks: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordTrade:
+    """Write one closed trade."""
+
+    trade: Trade
+
+
+@dataclass(frozen=True, slots=True)
+class RaiseAlarm:
+    """Tell the operator; ``code`` is a stable name, ``text`` one clear sentence."""
+
+    code: str
+    text: str
+    ts_ns: int
+
+
+Command = PlaceBracket | ClosePosition | CancelOrders | RecordEvent | RecordTrade | RaiseAlarm

@@ -1,0 +1,1 @@
+"""Hold what is believed and the evidence for or against it."""

@@ -1,0 +1,1 @@
+"""Hold the PJ-1 evidence: backtester, miner, auditor."""

@@ -61,7 +61,7 @@ class KillSwitched:
 class EntriesJudged:
     """Report whether the outside world allows an entry (feed age, calendar, clock, position doubt).
 
-    ``reason`` is empty when entries are allowed, else the refusal's name (``STALE``, ``CALENDAR``, ``UNVERIFIED``, ...).
+    ``reason`` is empty when entries are allowed, else the refusal's name (``STALE``, ``CALENDAR``, ...).
     """
 
     reason: str
@@ -96,7 +96,10 @@ class OrderUnknown:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionReported:
-    """Report one fill of the account: ``side`` +1 bought, -1 sold; price in ticks (may lie off the grid as average: rounded adverse)."""
+    """Report one fill of the account: ``side`` +1 bought, -1 sold; price in ticks.
+
+    An average price may lie off the grid; it is rounded to the adverse side.
+    """
 
     exec_id: str
     side: int

@@ -20,7 +20,10 @@ ENV_SPEED: Final = "PJ_CLOCK_SPEED"
 class Clock(Protocol):
     """Tell run time (UTC ns), real monotonic time (ns), and how long a run-time span takes for real."""
 
-    speed: float
+    @property
+    def speed(self) -> float:
+        """Return how many run seconds pass in a real second."""
+        ...
 
     def now_ns(self) -> int:
         """Return the run's time, ns since the UTC epoch."""

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 from urllib.parse import urlsplit
 
 import yaml
@@ -265,7 +265,7 @@ def _config_path(env: Mapping[str, str]) -> tuple[Path | None, Path]:
 class _Loader(yaml.SafeLoader):
     """Read YAML 1.2's plain scalars (16:55 and 2026-04-15 stay text) and refuse a key given twice."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -404,7 +404,7 @@ def _sentence(error: ValidationError, origins: Mapping[str, str]) -> str:
         hint = f"did you mean {near[0]!r}?" if near else f"known here: {inside}"
         where = where or next((f" ({origin})" for name, origin in origins.items() if name.startswith(f"{key}.")), "")
         return f"unknown key {key!r}{where}; {hint} ('pj config show' lists every key)"
-    if not key or _is_block(key) and first["type"] == "value_error":
+    if not key or (_is_block(key) and first["type"] == "value_error"):
         return f"{key + ': ' if key else ''}{message}"
     if _is_block(key):
         return f"{key} is {first['input']!r}{where}: it must be a block of keys; indent its keys below it"

@@ -13,13 +13,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from live.market import INSTRUMENTS, Instrument
+from pj.settings_text import ConfigError, parse_yaml, read_dotenv, read_text
+
+__all__ = ["ConfigError", "Origin", "Settings", "load_settings", "overrides_to_env", "settings_with_origin"]
 
 ENV_CONFIG: Final = "PJ_CONFIG"
 ENV_PREFIX: Final = "PJ__"
@@ -36,10 +38,6 @@ OPEN_BLOCK: Final = "strategy.pj"
 Port = Annotated[int, Field(ge=1, le=65535)]
 PositiveS = Annotated[float, Field(gt=0, le=86_400)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
-
-
-class ConfigError(ValueError):
-    """Report settings that cannot be used, in one sentence for the operator."""
 
 
 class Section(BaseModel):
@@ -234,7 +232,7 @@ def _load(env: Mapping[str, str], overrides: Mapping[str, str] | None) -> tuple[
         ("default", base, {key: str(Settings.model_fields[key].default) for key in ("run_dir", "session_overrides")}),
         ("default", base, {"sheets.service_account_file": str(Sheets().service_account_file)}),
         (str(path), base, _file_values(path) if path else {}),
-        (".env", base, _variables(_read_dotenv(base / ".env"), ".env")),
+        (".env", base, _variables(read_dotenv(base / ".env"), ".env")),
         ("environment", Path.cwd(), _variables(env, "environment")),
         ("command line", Path.cwd(), _texts((overrides or {}).items(), "command line")),
     ]
@@ -262,51 +260,8 @@ def _config_path(env: Mapping[str, str]) -> tuple[Path | None, Path]:
     return (path if path.is_file() else None), path.parent
 
 
-class _Loader(yaml.SafeLoader):
-    """Read YAML 1.2's plain scalars (16:55 and 2026-04-15 stay text) and refuse a key given twice."""
-
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            if key_node.value in seen:
-                line = key_node.start_mark.line + 1
-                raise ConfigError(f"key {key_node.value!r} stands twice (line {line}); remove one of them")
-            seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
-
-
-for _tag, _pattern, _first in (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("null", r"null|Null|NULL|~|", ["n", "N", "~", ""]),
-    ("int", r"[-+]?[0-9]+", "-+0123456789"),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
-
-
-def _parse_yaml(text: str, where: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader with fewer implicit types)
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        at = f" line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "it cannot be read"
-        raise ConfigError(f"{where}{at} is not valid YAML: {problem}; correct that line") from None
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as UTF-8 text: {error}; correct or remove it") from None
-
-
 def _file_values(path: Path) -> dict[str, Any]:
-    tree = _parse_yaml(_read_text(path), str(path))
+    tree = parse_yaml(read_text(path), str(path))
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -337,24 +292,6 @@ def _is_block(key: str) -> bool:
     return key == OPEN_BLOCK or isinstance(getattr(Settings.model_fields.get(key), "default", None), Section)
 
 
-def _read_dotenv(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        return {}
-    values: dict[str, str] = {}
-    for number, raw in enumerate(_read_text(path).splitlines(), start=1):
-        line = raw.strip()
-        if not line or line.startswith("#"):
-            continue
-        name, equals, value = line.removeprefix("export ").partition("=")
-        if not equals or not name.strip().isidentifier():
-            raise ConfigError(f"{path} line {number} is not NAME=value; correct it or begin it with #")
-        value = value.strip()
-        if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-            value = value[1:-1]
-        values[name.strip()] = value
-    return values
-
-
 def _variables(env: Mapping[str, str], origin: str) -> dict[str, Any]:
     """Return what ``env`` sets: PJ__SECTION__KEY and the secrets by their own names."""
     pairs = [(key, env[name]) for name, key in SECRET_VARIABLES.items() if env.get(name, "").strip()]
@@ -369,7 +306,7 @@ def _variables(env: Mapping[str, str], origin: str) -> dict[str, Any]:
 def _texts(pairs: Iterable[tuple[str, str]], origin: str) -> dict[str, Any]:
     """Return text values by key; parameters of the open block are read as YAML (numbers, lists)."""
     return {
-        key: _parse_yaml(text, f"{key} ({origin})") if key.startswith(f"{OPEN_BLOCK}.") else text for key, text in pairs
+        key: parse_yaml(text, f"{key} ({origin})") if key.startswith(f"{OPEN_BLOCK}.") else text for key, text in pairs
     }
 
 

@@ -1,0 +1,67 @@
+"""Let requests tell when, and whether, the bytes of a request left.
+
+Whether a failed call may be repeated hangs on one fact: did a single byte of the request go
+out? urllib3 does not say. These connection classes count the bytes handed to the socket and
+stamp the last of them, which is also how "edge to order bytes" is measured.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util.retry import Retry
+
+
+class Outgoing:
+    """Count the request bytes of one call; one call at a time."""
+
+    def __init__(self) -> None:
+        """Start at zero."""
+        self.bytes = 0
+        self.last_ns = 0
+
+    def reset(self) -> None:
+        """Forget the call before."""
+        self.bytes, self.last_ns = 0, 0
+
+    def add(self, count: int) -> None:
+        """Count bytes that a socket has taken."""
+        self.bytes += count
+        self.last_ns = time.monotonic_ns()
+
+
+def stamped_adapter(outgoing: Outgoing) -> HTTPAdapter:
+    """Return a requests adapter that reports to ``outgoing`` and never repeats a call by itself."""
+
+    class Plain(HTTPConnection):
+        def send(self, data: Any) -> None:
+            if self.sock is None:
+                self.connect()  # a failure in here has sent nothing
+            outgoing.bytes += 1  # a send that fails half-way has sent something
+            super().send(data)
+            outgoing.add(len(data) - 1)
+
+    class Secure(HTTPSConnection):
+        def send(self, data: Any) -> None:
+            if self.sock is None:
+                self.connect()
+            outgoing.bytes += 1
+            super().send(data)
+            outgoing.add(len(data) - 1)
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+            super().init_poolmanager(*args, **kwargs)
+            self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+
+    return Adapter(pool_connections=1, pool_maxsize=1, max_retries=Retry(total=0, read=False, redirect=False))

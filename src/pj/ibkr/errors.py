@@ -1,0 +1,27 @@
+"""Name what can go wrong between us and a gateway; each message is one sentence for the operator."""
+
+from __future__ import annotations
+
+
+class GatewayError(RuntimeError):
+    """Report a failed exchange with the gateway."""
+
+
+class GatewayUnavailable(GatewayError):
+    """Report that no session could be made or that it ended: port closed, time-out, dropped."""
+
+
+class ClientIdInUse(GatewayUnavailable):
+    """Report error 326: another program holds our client id."""
+
+
+class UnknownContract(GatewayError):
+    """Report that the gateway does not know the contract we must trade."""
+
+
+class OrderRefusedByGateway(GatewayError):
+    """Report an order that the gateway rejected, with its code and words."""
+
+
+class LibraryUnusable(RuntimeError):
+    """Report a missing client library or one without the decoder hook (a configuration fault)."""

@@ -1,0 +1,68 @@
+"""Load the IB client library that the configuration names, and check the hook we lean on.
+
+ib_insync and ib_async share one surface; they also share a module folder (``eventkit``), so an
+environment holds one of them. The import happens inside a running event loop: ib_insync asks
+for the current loop at import and Python 3.14 no longer makes one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any, Final
+
+from pj.ibkr.errors import LibraryUnusable
+
+PREFERENCE: Final = ("ib_async", "ib_insync")
+_HOOK_PROBE: Final = ["58", "1", "-77", "1"]
+
+
+def choose_library(choice: str) -> str:
+    """Return the module name for ``choice`` (auto|ib_insync|ib_async).
+
+    ``auto`` prefers ib_async when it is installed. Raises LibraryUnusable when the chosen one is not there.
+    """
+    names = PREFERENCE if choice == "auto" else (choice,)
+    for name in names:
+        if importlib.util.find_spec(name) is not None:
+            return name
+    raise LibraryUnusable(
+        f"ibkr.library is {choice} but {' and '.join(names)} cannot be imported; install it or change the key"
+    )
+
+
+def load_library(choice: str) -> Any:
+    """Import and return the library module; call it inside a running loop."""
+    return importlib.import_module(choose_library(choice))
+
+
+def library_version(module: Any) -> str:
+    """Return ``name version`` as the module states it."""
+    return f"{module.__name__} {getattr(module, '__version__', '?')}"
+
+
+def check_decoder_hook(ib: Any, msg_ids: tuple[int, ...], name: str) -> None:
+    """Prove that a wrapped decoder handler is called, so that capture cannot fail silently.
+
+    ``client.decoder.handlers`` is private to the libraries (tws.md section 4): a version that
+    moved it must stop the bridge at start, not lose ticks. Raises LibraryUnusable.
+    """
+    handlers = getattr(getattr(ib.client, "decoder", None), "handlers", None)
+    if not isinstance(handlers, dict):
+        raise LibraryUnusable(f"{name} has no decoder.handlers table; install ib_insync 0.9.86 or ib_async 2.1.0")
+    missing = [msg_id for msg_id in msg_ids if not callable(handlers.get(msg_id))]
+    if missing:
+        raise LibraryUnusable(
+            f"{name} has no decoder for messages {missing}; install ib_insync 0.9.86 or ib_async 2.1.0"
+        )
+    seen: list[list[str]] = []
+    original = handlers[58]
+    handlers[58] = seen.append
+    try:
+        ib.client.decoder.interpret(list(_HOOK_PROBE))
+    finally:
+        handlers[58] = original
+    if seen != [_HOOK_PROBE]:
+        raise LibraryUnusable(
+            f"{name} does not call the decoder table it shows; install ib_insync 0.9.86 or ib_async 2.1.0"
+        )

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from live.market import INSTRUMENTS, Instrument
+from live.params import Params, ParamsError
 from pj.settings_text import ConfigError, parse_yaml, read_dotenv, read_text
 
 __all__ = ["ConfigError", "Origin", "Settings", "load_settings", "overrides_to_env", "settings_with_origin"]
@@ -34,6 +35,7 @@ SECRET_VARIABLES: Final = {
 SECRET_KEYS: Final = frozenset({"traderspost.webhook_url"})
 PATH_KEYS: Final = ("run_dir", "session_overrides", "sheets.service_account_file")
 OPEN_BLOCK: Final = "strategy.pj"
+PARAMETERS: Final = tuple(Params().to_dict())
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 PositiveS = Annotated[float, Field(gt=0, le=86_400)]
@@ -188,10 +190,26 @@ class Settings(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _parameters_of_strategy(self) -> Settings:
+        try:
+            self.params()
+        except ParamsError as error:
+            unknown = [name for name in self.strategy.pj if name not in PARAMETERS]
+            near = difflib.get_close_matches(unknown[0], PARAMETERS, 1) if unknown else []
+            if near:
+                raise ValueError(f"strategy.pj: unknown parameter {unknown[0]!r}; did you mean {near[0]!r}?") from None
+            raise ValueError(f"strategy.pj: {error}") from None
+        return self
+
     @property
     def instrument(self) -> Instrument:
         """Return the instrument that ``symbol`` names."""
         return INSTRUMENTS[self.symbol]
+
+    def params(self) -> Params:
+        """Return the parameters of strategy PJ-1 for this instrument (spec S13)."""
+        return Params.from_dict(self.strategy.pj, self.instrument)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +235,9 @@ def settings_with_origin(
 ) -> tuple[Settings, list[Origin]]:
     """Return the settings and, key by key, value (secrets masked) and origin. Raises ConfigError."""
     settings, origins = _load(env, overrides)
-    rows = [Origin(key, value, origins.get(key, "default")) for key, value in _leaves(settings.model_dump(mode="json"))]
-    return settings, rows
+    tree = settings.model_dump(mode="json")
+    tree["strategy"]["pj"] = settings.params().to_dict()
+    return settings, [Origin(key, value, origins.get(key, "default")) for key, value in _leaves(tree)]
 
 
 def overrides_to_env(overrides: Mapping[str, str]) -> dict[str, str]:

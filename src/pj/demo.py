@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 EASTERN: Final = ZoneInfo("America/New_York")
 DEFAULT_DATE: Final = dt.date(2026, 11, 18)
 DEFAULT_WINDOW: Final = ("09:25", "11:00")
-LEAD_NS: Final = NS_PER_MIN
 DRAIN_LIMIT_S: Final = 30.0
 TRADE_DATE_TURN_HOUR: Final = 18
 
@@ -97,7 +96,7 @@ def plan_from_options(options: Mapping[str, object]) -> DemoPlan:
     if to_ns <= from_ns:
         raise DemoError("--to is not after --from; both are ET, and 18:00 or later is the evening before the date")
     speed = float(str(options.get("speed") or 60))
-    if not 0 < speed <= 600:  # noqa: PLR2004 - beyond it a minute is shorter than a process can follow
+    if not 0 < speed <= 600:
         raise DemoError(f"speed {speed:g} is outside 0-600")
     return DemoPlan(
         tape=tape if tape == "generator" else str(Path(tape).expanduser().absolute()),
@@ -123,9 +122,10 @@ def boot_seconds() -> float:
     """Return how long to hold the clock at the start, from this machine's own speed.
 
     Seven processes import their libraries on however many cores there are; one such import is timed and
-    multiplied. A clock that starts too early costs the demo its first minutes, one that starts late only waits.
+    multiplied. A clock that starts too early costs the demo its first minutes, one that starts late only waits:
+    it stands at the first minute's open, so history ends with the minute before and nothing lies between.
     """
-    import subprocess  # noqa: PLC0415 - only the demo's start needs it
+    import subprocess
 
     begun = time.monotonic()
     subprocess.run([sys.executable, "-P", "-c", "import ib_insync, pyarrow.parquet"], check=True)
@@ -173,13 +173,13 @@ def write_config(plan: DemoPlan, ports: Mapping[str, int], contract: str) -> Pat
 
 def start(plan: DemoPlan) -> DemoRun:
     """Start the simulators, then the Sentinel; stop whatever was started if one of them fails."""
-    from pj.calendar import ensure_sessions  # noqa: PLC0415 - lazy: the plan is checked first
+    from pj.calendar import ensure_sessions
 
     folder = RunDir(plan.run_dir, INSTRUMENTS[plan.symbol])
     folder.simulators.mkdir(parents=True, exist_ok=True)
     ensure_sessions(folder.session_file, plan.from_ns)
     start_ns = time.time_ns() + int(boot_seconds() * NS_PER_S)
-    clock = ScaledClock(origin_ns=plan.from_ns - LEAD_NS, start_ns=start_ns, speed=plan.speed)
+    clock = ScaledClock(origin_ns=plan.from_ns, start_ns=start_ns, speed=plan.speed)
     env = os.environ | clock.to_env()
     servers = Servers()
     try:
@@ -223,22 +223,20 @@ def _et_window(plan: DemoPlan) -> list[str]:
 
 def drained(run: DemoRun) -> bool:
     """Tell whether the tape has ended and everything that follows from it has arrived."""
+    over = run.clock.now_ns() >= run.plan.to_ns + NS_PER_MIN // 4
     gateway = read_stats(run.folder.state("gateway"))
-    if gateway is None or not gateway.get("finished") or run.clock.now_ns() < run.plan.to_ns + NS_PER_MIN // 4:
+    engine = read_stats(run.folder.state("engine"))
+    if not over or gateway is None or not gateway.gauge("finished", default=False) or engine is None:
         return False
-    engine, bridge = read_stats(run.folder.state("engine")), read_stats(run.folder.state("bridge"))
-    if engine is None or bridge is None:
-        return False
-    last_bar = int(engine.get("last_bar_ts_ns") or 0)
-    if last_bar < run.plan.to_ns - NS_PER_MIN:
+    if engine.gauge("last_bar_ts_ns", 0) < run.plan.to_ns - NS_PER_MIN:
         return False
     if not run.plan.sheets:
         return True
     scribe = read_stats(run.folder.state("scribe"))
     if scribe is None:
         return False
-    produced, verified = scribe.get("produced"), scribe.get("verified")
-    return produced is not None and int(produced) > 0 and produced == scribe.get("acked") == verified
+    produced = scribe.gauge("produced", 0)
+    return produced > 0 and produced == scribe.gauge("acked", -1) == scribe.gauge("verified", -1)
 
 
 def wait(run: DemoRun) -> str:
@@ -262,7 +260,7 @@ def run(options: Mapping[str, object]) -> int:
 
     Raises DemoError (exit code 2) before anything is started when the plan cannot be played.
     """
-    from pj.demo_report import build_report, print_report  # noqa: PLC0415 - after the plan is known to be good
+    from pj.demo_report import build_report, print_report
 
     plan = plan_from_options(options)
     begun = time.monotonic()

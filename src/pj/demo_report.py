@@ -1,0 +1,199 @@
+"""Say in numbers what a demo did, from its files alone."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import json
+import sys
+from collections import Counter
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from live.market import INSTRUMENTS
+from pj.channels.rundir import RunDir
+from pj.channels.stats import read_stats
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pj.demo import DemoPlan
+
+EVENT_WORDS = ("DEFINED", "SWEPT", "RECLAIMED", "SIGNAL", "REJECT")
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return a CSV's rows as dicts; an absent file has none."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """Return a journal's lines; an absent file has none."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+
+
+def _trades_only(rows: list[dict[str, str]]) -> list[tuple[str, str]]:
+    return [(row["price"], row["size"]) for row in rows if row["kind"] == "TRADE"]
+
+
+def _same_ticks(one: list[tuple[str, str]], other: list[tuple[str, str]]) -> bool:
+    return len(one) == len(other) and all(
+        Decimal(a[0]) == Decimal(b[0]) and int(a[1]) == int(b[1]) for a, b in zip(one, other, strict=True)
+    )
+
+
+def books(folder: RunDir, trade_date: dt.date, *, sheets: bool) -> dict[str, Any]:
+    """Return the tick books: ledger, both tapes and sheet, as counts and as one verdict on their sequences."""
+    day = folder.day(trade_date)
+    ledger = _trades_only(read_rows(folder.simulators / "gateway_ledger.csv"))
+    raw = _trades_only(read_rows(day.ticks))
+    taped = _trades_only(read_rows(day.market))
+    result: dict[str, Any] = {
+        "sent": len(ledger),
+        "taped_raw": len(raw),
+        "taped": len(taped),
+        "rejected": len(read_rows(day.rejected_ticks)),
+        "late": len(read_rows(day.late_ticks)),
+    }
+    equal = _same_ticks(ledger, raw) and _same_ticks(ledger, taped)
+    if sheets:
+        sheet = read_rows(folder.simulators / "sheet_RawTicks.csv")
+        in_sheet = [(row["price"], row["size"]) for row in sheet]
+        result["sheet"] = len(in_sheet)
+        equal = equal and _same_ticks(ledger, in_sheet)
+    result["equal"] = equal
+    return result
+
+
+def _decisions(journal: list[dict[str, Any]]) -> dict[str, Any]:
+    live = [line for line in journal if line["data"].get("mode", "LIVE") == "LIVE"]
+    by_type = Counter(line["type"] for line in live)
+    pools = Counter(line["data"]["pool"].split(":")[1].rstrip("HL") for line in journal if line["type"] == "DEFINED")
+    refusals = Counter(line["data"]["reason"] for line in live if line["type"] == "REJECT")
+    return {
+        "pools": dict(sorted(pools.items())),
+        "sweeps": by_type["SWEPT"],
+        "reclaims": by_type["RECLAIMED"],
+        "signals": by_type["SIGNAL"],
+        "refusals": dict(sorted(refusals.items())),
+        "orders": {
+            "intents": by_type["INTENT"],
+            "acked": by_type["ACKED"],
+            "refused": by_type["REFUSED"],
+            "unknown": by_type["UNKNOWN"],
+        },
+        "fills": by_type["EXECUTION"],
+    }
+
+
+def _gauges(folder: RunDir, name: str) -> dict[str, Any]:
+    stats = read_stats(folder.state(name))
+    return dict(stats.gauges) if stats else {}
+
+
+def build_report(plan: DemoPlan, trouble: str, *, wall_s: float) -> dict[str, Any]:
+    """Return everything a demo can say of itself; ``ok`` is True when its books are equal and nothing went wrong."""
+    folder = RunDir(plan.run_dir, INSTRUMENTS[plan.symbol])
+    day = folder.day(plan.trade_date)
+    bars = read_rows(day.bars)
+    trades = read_rows(day.trades)
+    ticks = books(folder, plan.trade_date, sheets=plan.sheets)
+    engine = _gauges(folder, "engine")
+    children: dict[str, Any] = _gauges(folder, "sentinel").get("children", {})
+    report: dict[str, Any] = {
+        "ok": not trouble and bool(ticks["equal"]) and ticks["sent"] > 0,
+        "trouble": trouble,
+        "symbol": plan.symbol,
+        "trade_date": plan.trade_date.isoformat(),
+        "speed": plan.speed,
+        "route": plan.route,
+        "ticks": ticks,
+        "bars": {
+            "closed": len(bars),
+            "heartbeat": sum(row["heartbeat"] == "1" for row in bars),
+            "degraded": sum(row["degraded"] == "1" for row in bars),
+            "by_grace": sum(row["closed_by"] == "grace" for row in bars),
+        },
+        **_decisions(read_journal(day.journal)),
+        "trades": len(trades),
+        "net_usd": str(sum((Decimal(row["net_usd"]) for row in trades), Decimal("0.00"))),
+        "open_position": engine.get("position"),
+        "edge_to_bar_ms": engine.get("edge_to_bar_ms"),
+        "edge_to_order_ms": engine.get("edge_to_order_ms"),
+        "restarts": {name: child.get("restarts", 0) for name, child in children.items()},
+        "wall_s": round(wall_s, 1),
+        "files": _files(plan, folder),
+    }
+    return report
+
+
+def _files(plan: DemoPlan, folder: RunDir) -> dict[str, str]:
+    day = folder.day(plan.trade_date)
+    files = {
+        "run_dir": plan.run_dir,
+        "config": plan.run_dir / "config.yaml",
+        "ledger": folder.simulators / "gateway_ledger.csv",
+        "live_ticks": day.ticks,
+        "live_market_data": day.market,
+        "bars": day.bars,
+        "journal": day.journal,
+        "trades": day.trades,
+        "logs": folder.logs,
+    }
+    if plan.sheets:
+        files["sheet"] = folder.simulators / "sheet_RawTicks.csv"
+    if plan.route == "traderspost":
+        files["webhooks"] = folder.simulators / "traderspost.jsonl"
+    return {name: str(path) for name, path in files.items()}
+
+
+def table_lines(report: dict[str, Any]) -> list[str]:
+    """Return the report as the lines of a short table, for people."""
+    ticks, bars, orders = report["ticks"], report["bars"], report["orders"]
+    equal = "equal" if ticks["equal"] else "NOT EQUAL"
+    sheet = f" / sheet {ticks['sheet']}" if "sheet" in ticks else ""
+    pools = ", ".join(f"{kind} {count}" for kind, count in report["pools"].items()) or "none"
+    refusals = ", ".join(f"{why} {count}" for why, count in report["refusals"].items()) or "none"
+    restarts = ", ".join(f"{name} {count}" for name, count in report["restarts"].items()) or "none"
+    rows = [
+        ("played", f"{report['symbol']} {report['trade_date']} at {report['speed']:g}x, route {report['route']}"),
+        ("ticks", f"sent {ticks['sent']} / taped {ticks['taped']}{sheet}: {equal}"),
+        ("set aside", f"rejected {ticks['rejected']}, late {ticks['late']}"),
+        (
+            "bars",
+            f"{bars['closed']} (heartbeat {bars['heartbeat']}, degraded {bars['degraded']}, grace {bars['by_grace']})",
+        ),
+        ("pools", pools),
+        ("sweeps, reclaims", f"{report['sweeps']}, {report['reclaims']}"),
+        ("signals", str(report["signals"])),
+        ("refused", refusals),
+        (
+            "orders",
+            ", ".join(f"{word} {count}" for word, count in orders.items()),
+        ),
+        ("fills, trades", f"{report['fills']}, {report['trades']}"),
+        ("net PnL", f"${report['net_usd']} (simulated; no edge is claimed)"),
+        ("restarts", restarts),
+        ("took", f"{report['wall_s']} s"),
+    ]
+    width = max(len(name) for name, _ in rows)
+    lines = [f"  {name:<{width}}  {value}" for name, value in rows]
+    lines.append(f"  {'files':<{width}}  {report['files']['run_dir']}")
+    if report["trouble"]:
+        lines.append(f"  {'trouble':<{width}}  {report['trouble']}")
+    return lines
+
+
+def print_report(report: dict[str, Any], *, as_json: bool) -> None:
+    """Print the report to stdout: one JSON object, or the table."""
+    if as_json:
+        json.dump(report, sys.stdout, indent=1)
+        sys.stdout.write("\n")
+        return
+    verdict = "demo finished: the books are equal" if report["ok"] else "demo finished: NOT in order"
+    sys.stdout.write("\n".join([verdict, *table_lines(report)]) + "\n")

@@ -22,6 +22,7 @@ from pj.brokers.limits import SendLimits
 from pj.brokers.port import Answer, Order, Outcome
 from pj.brokers.secret_url import SecretUrl
 from pj.brokers.stamped_http import Outgoing, stamped_adapter
+from pj.ibkr.contracts import parse_contract
 
 NEW_YORK: Final = ZoneInfo("America/New_York")
 MAX_BODY: Final = 65_536
@@ -148,13 +149,8 @@ def payload(order: Order, instrument: Instrument, now_ns: int) -> dict[str, Any]
 
 
 def ticker(contract: str, now_ns: int) -> str:
-    """Return ``MNQZ6`` as ``MNQZ2026``: the year with that last digit nearest to ``now_ns``; raise ValueError else."""
-    match = re.fullmatch(r"([A-Z]{2,3}[FGHJKMNQUVXZ])(\d)", contract)
-    if match is None:
-        raise ValueError(f"contract {contract!r} is not a root, a month letter and one digit, like MNQZ6")
-    year = datetime.fromtimestamp(now_ns / 1e9, UTC).year
-    years = (candidate for candidate in range(year - 4, year + 6) if candidate % 10 == int(match[2]))
-    return f"{match[1]}{next(years)}"
+    """Return ``MNQZ6`` as the explicit ``MNQZ2026`` (services.md 0.5); raise ValueError for a continuous symbol."""
+    return parse_contract(contract, datetime.fromtimestamp(now_ns / 1e9, UTC).date()).traderspost
 
 
 def _points(instrument: Instrument, ticks: int) -> float:

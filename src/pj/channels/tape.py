@@ -186,6 +186,12 @@ class TapeWriter:
         """Return whether a hole is open."""
         return self._hole is not None
 
+    def continue_from(self, before: TapeWriter) -> None:
+        """Take over the stamp, last price and open hole of the tape of the day before (day turn without a hole)."""
+        self.last_recv_ns = max(self.last_recv_ns, before.last_recv_ns)
+        self._last = before._last
+        self._hole = before._hole
+
     def flush(self) -> int:
         """Write all pending rows with one write and return how many; on WriteFailed they stay pending."""
         count = len(self._pending)

@@ -1,0 +1,290 @@
+"""Run the Sentinel: keep the children alive, obey the control file, tell how everything is, stop everything.
+
+One loop sleeps until a child dies, a signal comes or something is due. Every LOOK_S it looks at the heartbeats and the
+control file; every second it beats itself; every ``check_s`` it writes the binary health line of each child.
+
+Stopping goes against the flow of data, so that what has been taken in is still carried to its end: dashboard (frees
+the terminal), engine (no new order; its last journal lines are written), bridge (its last fills and ticks are on
+disk), scribe last (it drains into the sheet what the others left). Each waits for the one before it, but never so long
+that the last has less than two fifths of ``stop_s``; whoever lives after ``stop_s`` is killed.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from pj.channels.control import ControlFile, ControlReader
+from pj.channels.files import Locked, WriteFailed, replace_atomic
+from pj.channels.stats import StatsWriter, read_stats
+from pj.channels.tailer import TailBroken
+from pj.supervision.child_fsm import RESTING, Event, State
+from pj.supervision.family import Child, Family, all_resting
+from pj.supervision.silence import Beat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pj.channels.control import ControlCommand
+    from pj.channels.logs import EventLog
+    from pj.channels.rundir import RunDir
+    from pj.clock import Clock
+    from pj.supervision.spawn import OsSpawner
+    from pj.supervision.terminal import Terminal
+
+LOOK_S: Final = 0.25
+STOP_ORDER: Final = ("dashboard", "engine", "bridge", "scribe")
+#: Share of ``stop_s`` after which the next in the stop order is asked although the one before it still lives.
+STAGE_SHARE: Final = 0.2
+
+
+@dataclass(slots=True)
+class BeatReader:
+    """Read heartbeats from stats files, opening a file only when it was replaced since the last look."""
+
+    folder: RunDir
+    _seen: dict[str, tuple[tuple[int, int, int], Beat | None]] = field(default_factory=dict)
+
+    def read(self, name: str) -> Beat | None:
+        """Return the last heartbeat of child ``name``, or None when there is none to read."""
+        path = self.folder.state(name)
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        mark = (status.st_mtime_ns, status.st_ino, status.st_size)
+        seen = self._seen.get(name)
+        if seen is not None and seen[0] == mark:
+            return seen[1]
+        stats = read_stats(path)
+        beat = None if stats is None else Beat(stats.instance, stats.beat_seq, stats.phase)
+        self._seen[name] = (mark, beat)
+        return beat
+
+
+@dataclass(slots=True)
+class Sentinel:
+    """Hold the family and everything the Sentinel hears and says; times are real seconds."""
+
+    folder: RunDir
+    family: Family
+    spawner: OsSpawner
+    stats: StatsWriter
+    log: EventLog
+    terminal: Terminal
+    clock: Clock
+    check_s: float
+    now_s: Callable[[], float]
+    interrupts: int = 0
+    stop_reason: str = ""
+    exit_code: int = 0
+    _stop_began_s: float | None = None
+    _next_look_s: float = 0.0
+    _last_look_s: float = 0.0
+    _next_check_s: float = 0.0
+    _beats: BeatReader = field(init=False)
+    _control: ControlReader = field(init=False)
+    _dashboard_pid: int | None = None
+    _write_failed: bool = False
+    _shown: tuple[object, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Begin to listen: commands that are older than this Sentinel are not for it."""
+        self._beats = BeatReader(self.folder)
+        self._control = ControlReader(self.folder.control)
+
+    def run(self) -> int:
+        """Start the children, keep them until told to stop, and return the exit code."""
+        now_s = self.now_s()
+        self._last_look_s, self._next_look_s, self._next_check_s = now_s, now_s + LOOK_S, now_s + self.check_s
+        self._beat()
+        self.family.start_all()
+        while not self._done():
+            self.spawner.wait(self._timeout_s())
+            self.step()
+        self._beat()
+        return self.exit_code
+
+    def on_signal(self, number: int, _frame: object = None) -> None:
+        """Take a stop signal; a second Ctrl-C means: at once."""
+        self.interrupts += number == signal.SIGINT
+        self.stop_reason = self.stop_reason or signal.Signals(number).name
+
+    def step(self) -> None:
+        """Do everything that is due now."""
+        self.family.check_deaths()
+        now_s = self.now_s()
+        if now_s >= self._next_look_s:
+            elapsed_s, self._last_look_s = now_s - self._last_look_s, now_s
+            self._next_look_s = now_s + LOOK_S
+            self.family.look(self._beats.read, elapsed_s)
+            self._obey()
+        if self.stop_reason:
+            self._stop(now_s)
+        self.family.tick()
+        self._mind_terminal()
+        if now_s >= self._next_check_s:
+            self._next_check_s = max(self._next_check_s + self.check_s, now_s)
+            self._check()
+        shown = tuple((child.state, child.pid) for child in self.family.children.values())
+        if shown != self._shown or self.stats.due():
+            self._shown = shown
+            self._beat()
+
+    def _timeout_s(self) -> float:
+        now_s = self.now_s()
+        due = [self._next_look_s, self._next_check_s, self.family.next_due_s(), now_s + self.stats.due_in_s()]
+        return max(0.0, min(time_s for time_s in due if time_s is not None) - now_s)
+
+    def _done(self) -> bool:
+        if not all_resting(self.family.children.values()):
+            return False
+        if not self.stop_reason:
+            fatal = [child for child in self.family.children.values() if child.state is State.FATAL]
+            why = "; ".join(f"{child.name}: {child.last_reason}" for child in fatal)
+            self.log.warning("NOTHING_LEFT", reason=why or "every child has been ended by the operator")
+            self.terminal.restore()
+            if fatal:
+                sys.stderr.write(f"nothing is left to run: {why}\n")
+                self.exit_code = 2
+        return True
+
+    def _stop(self, now_s: float) -> None:
+        """Advance the stop: ask the next in order, and kill everything on a second Ctrl-C."""
+        stop_s = self.family.limits.stop_s
+        if self._stop_began_s is None:
+            self._stop_began_s = now_s
+            self.family.closing = True
+            self.log.event("SENTINEL_STOP", reason=self.stop_reason)
+        if self.interrupts > 1:
+            self.family.kill_all()
+            return
+        last_s = self._stop_began_s + stop_s
+        names = sorted(self.family.children, key=lambda name: STOP_ORDER.index(name) if name in STOP_ORDER else -1)
+        before_lives = False
+        for place, name in enumerate(names):
+            child = self.family.children[name]
+            if child.state not in RESTING and child.state is not State.STOPPING:
+                stage_s = self._stop_began_s + min(place, 3) * STAGE_SHARE * stop_s
+                if not before_lives or now_s >= stage_s:
+                    self.family.stop([name], kill_s=last_s)
+            elif child.state is State.STOPPING and child.wanted:
+                self.family.stop([name], kill_s=last_s)  # it was stopping only to start again
+            before_lives = before_lives or child.state not in RESTING
+
+    def _obey(self) -> None:
+        try:
+            commands = self._control.commands()
+        except (TailBroken, OSError) as error:
+            self.log.warning("CONTROL_LOST", error=str(error))
+            self._control.close()
+            self._control = ControlReader(self.folder.control)
+            return
+        for command in commands:
+            ok, text = self._do(command)
+            self.log.event(
+                "CONTROL", verb=command.verb, args=" ".join(command.args), sender=command.sender, ok=ok, text=text
+            )
+            try:
+                now_ns = self.clock.now_ns()
+                ControlFile(self.folder.control).answer(command.id, ok=ok, text=text, ts_ns=now_ns)
+            except (Locked, WriteFailed) as error:
+                self.log.warning("CONTROL_UNANSWERED", verb=command.verb, error=str(error))
+
+    def _do(self, command: ControlCommand) -> tuple[bool, str]:
+        """Do one command; return whether it was done, and one sentence."""
+        match command.verb, command.args:
+            case "stop", ():
+                self.stop_reason = self.stop_reason or f"stop asked by {command.sender or 'the control file'}"
+                return True, "stopping all processes"
+            case "restart", (name,):
+                return self._restart(name)
+            case "halt", args:
+                return self._halt(command.sender, " ".join(args))
+            case "resume", ():
+                return self._resume()
+            case verb, args:
+                return False, f"command '{' '.join([verb, *args])}' is unknown; use stop, restart NAME, halt or resume"
+
+    def _restart(self, name: str) -> tuple[bool, str]:
+        child = self.family.children.get(name)
+        if child is None:
+            return False, f"there is no process {name!r}; use one of {', '.join(self.family.children)}"
+        if self.stop_reason:
+            return False, f"{name} is not restarted: the Sentinel is stopping"
+        self.family.apply(child, Event.RESTART_ASKED)
+        return True, f"{name} is {'stopping, then starting' if child.state is State.STOPPING else 'starting'}"
+
+    def _halt(self, sender: str, why: str) -> tuple[bool, str]:
+        text = f"{why or 'halt'} (by {sender or 'the control file'})\n"
+        try:
+            replace_atomic(self.folder.kill_switch, text.encode(), durable=True)
+        except WriteFailed as error:
+            return False, f"the kill switch could not be thrown: {error}"
+        return True, f"kill switch thrown: {self.folder.kill_switch}; no entries until resume"
+
+    def _resume(self) -> tuple[bool, str]:
+        try:
+            self.folder.kill_switch.unlink()
+        except FileNotFoundError:
+            return True, "the kill switch was not thrown"
+        except OSError as error:
+            return False, f"the kill switch could not be released: {error}; remove {self.folder.kill_switch} by hand"
+        return True, "kill switch released"
+
+    def _check(self) -> None:
+        for child in self.family.children.values():
+            write = self.log.event if healthy(child) else self.log.warning
+            write(
+                "CHECK",
+                name=child.name,
+                health="OK" if healthy(child) else "FAIL",
+                state=child.state,
+                pid=child.pid,
+                beat_age_s=child.silent_s,
+                phase=child.phase or None,
+                restarts=child.restarts,
+            )
+
+    def _mind_terminal(self) -> None:
+        """Put the terminal right when the dashboard that had it is gone."""
+        dashboard = self.family.children.get(self.spawner.terminal_child)
+        if dashboard is None or dashboard.pid == self._dashboard_pid:
+            return
+        if self._dashboard_pid is not None and dashboard.pid is None:
+            self.terminal.restore()
+            if dashboard.state is State.EXITED:
+                self.terminal.say("The dashboard is closed; trading goes on. 'pj restart dashboard' reopens it here.")
+                self.terminal.say("Ctrl-C or 'pj stop' stops everything.")
+        self._dashboard_pid = dashboard.pid
+
+    def _beat(self) -> None:
+        phase = "STOPPING" if self.stop_reason else "HALTED" if self.folder.kill_switch.exists() else "RUNNING"
+        children = {name: gauge(child) for name, child in self.family.children.items()}
+        try:
+            self.stats.beat(phase, run_ns=self.clock.now_ns(), children=children)
+            self._write_failed = False
+        except WriteFailed as error:
+            if not self._write_failed:  # a full disk must not end the supervision; once in the log is enough
+                self.log.warning("STATS_UNWRITTEN", error=str(error))
+            self._write_failed = True
+
+
+def healthy(child: Child) -> bool:
+    """Tell whether a child is as it should be: its heart beats, or an operator wants it to rest."""
+    return child.state is State.RUNNING or child.state in {State.STOPPED, State.EXITED}
+
+
+def gauge(child: Child) -> dict[str, Any]:
+    """Return what the stats file says about one child."""
+    return {
+        "state": child.state.value,
+        "pid": child.pid,
+        "restarts": child.restarts,
+        "last_reason": child.last_reason,
+        "last_restart_ms": None if child.last_restart_ms is None else round(child.last_restart_ms, 1),
+        "phase": child.phase,
+        "beat_age_s": None if child.silent_s is None else round(child.silent_s, 2),
+    }

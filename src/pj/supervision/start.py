@@ -1,0 +1,160 @@
+"""Start a Sentinel: take the run folder, end what a predecessor left, wire the ports, run, leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+import uuid
+from typing import TYPE_CHECKING, Final
+
+from pj.channels.files import WriteFailed
+from pj.channels.logs import open_log
+from pj.channels.stats import StatsWriter, read_stats
+from pj.supervision import fencing
+from pj.supervision.family import Child, Family
+from pj.supervision.policy import RestartPolicy
+from pj.supervision.sentinel import Sentinel
+from pj.supervision.spawn import MODULES, OsSpawner, module_command
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pj.channels.logs import EventLog
+    from pj.channels.rundir import RunDir
+    from pj.clock import Clock
+    from pj.supervision.family import Limits
+    from pj.supervision.terminal import Terminal
+
+EXIT_CANNOT_RULE: Final = 1
+EXIT_USAGE: Final = 2
+
+
+def default_commands(names: Sequence[str], *, headless: bool) -> dict[str, tuple[str, ...]]:
+    """Return the command line of each named process; a headless dashboard draws into a file."""
+    arguments = {"dashboard": ("--headless",)} if headless else {}
+    return {name: module_command(MODULES[name], *arguments.get(name, ())) for name in names}
+
+
+def run_sentinel(
+    folder: RunDir,
+    commands: Mapping[str, Sequence[str]],
+    *,
+    limits: Limits,
+    policy: RestartPolicy,
+    check_s: float,
+    clock: Clock,
+    terminal: Terminal,
+    env: Mapping[str, str] = os.environ,
+) -> int:
+    """Rule ``folder`` with one child per command until stopped; return the exit code.
+
+    2: another Sentinel rules the folder, or nothing was left because of its configuration. 1: a process of the last
+    run cannot be ended. 0: stopped as asked.
+    """
+    folder.create()
+    before = read_stats(folder.state("sentinel"))
+    try:
+        rule = fencing.take_rule(folder.state_folder, before.pid if before else None)
+    except fencing.SecondSentinel as refusal:
+        sys.stderr.write(f"{refusal}\n")
+        return EXIT_USAGE
+    log = open_log(folder.root, "sentinel")
+    instance = env.get("PJ_INSTANCE") or uuid.uuid4().hex
+    try:
+        log.event("SENTINEL_START", pid=os.getpid(), instance=instance, children=",".join(commands))
+        births = fencing.BirthRecord(folder.state_folder / "children.json")
+        _end_orphans(births, log)
+        spawner = OsSpawner(commands, folder.logs, env, terminal_child="dashboard" if terminal.lent else "")
+        family = _family(spawner, commands, limits, policy, log, births)
+        stats = StatsWriter(folder.state("sentinel"), "sentinel", instance)
+        sentinel = Sentinel(folder, family, spawner, stats, log, terminal, clock, check_s, time.monotonic)
+        return _run(sentinel)
+    except fencing.OrphanTrouble as trouble:
+        log.warning("SENTINEL_REFUSED", reason=str(trouble))
+        sys.stderr.write(f"{trouble}\n")
+        return EXIT_CANNOT_RULE
+    finally:
+        log.close()
+        rule.release()
+
+
+def _end_orphans(births: fencing.BirthRecord, log: EventLog) -> None:
+    for orphan in fencing.end_orphans(fencing.read_births(births.path)):
+        log.warning("ORPHAN_ENDED", name=orphan.name, pid=orphan.pid, instance=orphan.instance)
+
+
+def _family(
+    spawner: OsSpawner,
+    names: Mapping[str, object],
+    limits: Limits,
+    policy: RestartPolicy,
+    log: EventLog,
+    births: fencing.BirthRecord,
+) -> Family:
+    family: Family
+
+    def note_births() -> None:
+        living = [(c.name, c.pid, c.instance) for c in family.alive() if c.pid is not None]
+        try:
+            births.update(living)
+        except WriteFailed as error:  # supervision goes on; only a successor after our own death would miss it
+            log.warning("BIRTHS_UNWRITTEN", error=str(error))
+
+    family = Family(
+        children={name: Child(name) for name in names},
+        spawner=spawner,
+        policy=policy,
+        limits=limits,
+        record=log,
+        now_s=time.monotonic,
+        new_instance=lambda: uuid.uuid4().hex,
+        on_change=note_births,
+    )
+    return family
+
+
+def _run(sentinel: Sentinel) -> int:
+    stop_signals = [signal.SIGINT, signal.SIGTERM]
+    stop_signals += [getattr(signal, name) for name in ("SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+    usual = {number: signal.signal(number, sentinel.on_signal) for number in stop_signals}
+    hold: list[object] = []
+    if sys.platform == "win32":
+        hold = _bind_windows(sentinel)
+    began_s = time.monotonic()
+    try:
+        return sentinel.run()
+    finally:
+        sentinel.family.closing = True
+        for child in sentinel.family.alive():  # only after an exception in the loop: nothing is left behind even then
+            if child.running is not None:
+                child.running.kill()
+        sentinel.terminal.restore()
+        sentinel.log.event("SENTINEL_END", exit=sentinel.exit_code, up_s=time.monotonic() - began_s)
+        sentinel.spawner.close()
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+        hold.clear()
+
+
+if sys.platform == "win32":
+
+    def _bind_windows(sentinel: Sentinel) -> list[object]:
+        """Bind the children's lives to ours and stop them when the console window is closed."""
+        from pj.supervision.windows import enter_killing_job, on_console_close
+
+        def stop_and_wait() -> None:
+            sentinel.stop_reason = sentinel.stop_reason or "console closed"
+            sentinel.spawner.wake()
+            deadline_s = time.monotonic() + sentinel.family.limits.stop_s
+            while sentinel.family.alive() and time.monotonic() < deadline_s:
+                time.sleep(0.02)
+
+        return [enter_killing_job(), on_console_close(stop_and_wait)]
+
+
+def restart_policy(min_s: float, max_s: float) -> RestartPolicy:
+    """Return the policy with the system's chance for its jitter."""
+    return RestartPolicy(min_s, max_s, random.SystemRandom().random)

@@ -1,0 +1,31 @@
+"""Run a real Sentinel over tiny children: ``sentinel_driver.py RUN_DIR LIMITS_JSON NAME=MODE ...``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from live.market import INSTRUMENTS
+from pj.channels.rundir import RunDir
+from pj.clock import clock_from_env
+from pj.supervision.family import Limits
+from pj.supervision.start import restart_policy, run_sentinel
+from pj.supervision.terminal import open_terminal
+
+TINY = str(Path(__file__).with_name("tiny_child.py"))
+
+run_dir = Path(sys.argv[1])
+limits = json.loads(sys.argv[2])
+pairs = [argument.split("=") for argument in sys.argv[3:]]
+sys.exit(
+    run_sentinel(
+        RunDir(run_dir, INSTRUMENTS["MNQ"]),
+        {name: [sys.executable, "-P", TINY, str(run_dir), name, mode] for name, mode in pairs},
+        limits=Limits(**{"silent_s": 1.0, "start_grace_s": 10.0, "stop_s": 5.0, **limits}),
+        policy=restart_policy(0, 30),
+        check_s=0.5,
+        clock=clock_from_env(),
+        terminal=open_terminal(),
+    )
+)

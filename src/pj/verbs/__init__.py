@@ -1,0 +1,1 @@
+"""The command line's verbs: a table of what they are, and one module per family of what they do."""

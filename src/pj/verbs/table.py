@@ -1,0 +1,228 @@
+"""List every verb. Help, parsing, ``--describe`` and the documents come from this table and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pj.verbs.schema import Argument, Verb, object_output
+
+CONFIG: Final = Argument("--config", "the settings file to use instead of ./config.yaml", kind="path")
+SET: Final = Argument("--set", "one setting, e.g. ibkr.port=4001; may be repeated", repeat=True, metavar="KEY=VALUE")
+RUN_DIR: Final = Argument("--run-dir", "the run folder (setting run_dir)", kind="path", metavar="DIR")
+JSON: Final = Argument("--json", "report as JSON on stdout", kind="flag")
+SETTINGS: Final = (CONFIG, SET, RUN_DIR)
+
+_TEXT: Final = {"type": "string"}
+_NUMBER: Final = {"type": "number"}
+_WHOLE: Final = {"type": "integer"}
+_TRUTH: Final = {"type": "boolean"}
+_OBJECT: Final = {"type": "object"}
+_TEXTS: Final = {"type": "array", "items": _TEXT}
+
+_TAPE: Final = (
+    Argument("--tape", "Parquet file of bars or trades to replay, or 'generator'", default="generator", metavar="FILE"),
+    Argument("--date", "CME trade date to play; needed with a file", kind="date"),
+    Argument("--from", "ET time at which to begin; 18:00 and later = the evening before the date", kind="time"),
+    Argument("--to", "ET time at which to end", kind="time"),
+    Argument("--symbol", "what is traded", choices=("NQ", "MNQ", "ES", "MES")),
+    Argument("--contract", "contract as IBKR names it, e.g. MNQZ6", metavar="NAME"),
+    Argument("--seed", "seed of the market generator", kind="int"),
+)
+
+_PROCESS_DETAIL: Final = "It stops on Ctrl-C. Usually the Sentinel starts it ('pj up')."
+
+
+def _process(name: str, words: str, *more: Argument) -> Verb:
+    return Verb(
+        name,
+        words,
+        f"pj.verbs.daemon:{name}",
+        (*SETTINGS, *more),
+        codes=(0, 1, 2, 3, 4),
+        detail=_PROCESS_DETAIL,
+    )
+
+
+VERBS: Final[tuple[Verb, ...]] = (
+    Verb(
+        "demo",
+        "Run the whole pipeline against simulators on this machine, then print what happened.",
+        "pj.demo:run",
+        (
+            *_TAPE,
+            Argument("--speed", "run seconds per real second", kind="float"),
+            Argument("--route", "where orders go", choices=("paper", "traderspost")),
+            Argument("--run-dir", "new or empty folder for the run", kind="path", metavar="DIR"),
+            Argument("--headless", "no console, only the report", kind="flag"),
+            Argument("--sheets", "write the audit to the simulated spreadsheet", kind="switch", default=True),
+            JSON,
+        ),
+        object_output(
+            "what was sent, taped, decided and traded; ok = the books are equal",
+            ok=_TRUTH,
+            ticks=_OBJECT,
+            bars=_OBJECT,
+            orders=_OBJECT,
+            trades=_WHOLE,
+            refusals=_OBJECT,
+            run_dir=_TEXT,
+        ),
+        codes=(0, 1, 2),
+        detail="Needs no account and no network. No edge is claimed.",
+    ),
+    Verb(
+        "up",
+        "Start the Sentinel, which starts and watches bridge, engine, scribe and dashboard.",
+        "pj.verbs.daemon:up",
+        (
+            *SETTINGS,
+            Argument("--profile", "setting profile", choices=("paper", "live")),
+            Argument("--live", "confirm that real money is meant; needed with the live profile", kind="flag"),
+            Argument("--headless", "no dashboard on this terminal", kind="flag"),
+        ),
+        codes=(0, 2, 3, 4),
+        detail="Credentials and ports are checked before anything is started. It stops on Ctrl-C or 'pj stop'.",
+    ),
+    Verb(
+        "stop",
+        "Stop the Sentinel and everything it started.",
+        "pj.verbs.daemon:stop",
+        SETTINGS,
+        codes=(0, 2, 3),
+    ),
+    Verb(
+        "status",
+        "Say which processes live and what they report.",
+        "pj.verbs.daemon:status",
+        (*SETTINGS, JSON),
+        object_output(
+            "state of the run folder's processes",
+            run_dir=_TEXT,
+            healthy=_TRUTH,
+            kill_switch=_TRUTH,
+            processes={"type": "object", "additionalProperties": _OBJECT},
+        ),
+        codes=(0, 1, 2),
+    ),
+    Verb(
+        "halt",
+        "Throw the kill switch: no entries until resume; exits go on.",
+        "pj.verbs.daemon:halt",
+        (*SETTINGS, Argument("--reason", "why, for the log")),
+        codes=(0, 1, 2, 3),
+    ),
+    Verb("resume", "Release the kill switch.", "pj.verbs.daemon:resume", SETTINGS, codes=(0, 1, 2, 3)),
+    _process("bridge", "Run only the bridge: IBKR's feed to files."),
+    _process("engine", "Run only the engine: files to decisions and orders."),
+    _process("scribe", "Run only the scribe: files to Google Sheets."),
+    _process(
+        "dashboard",
+        "Show the console of a run.",
+        Argument("--once", "print one frame and leave", kind="flag"),
+    ),
+    Verb(
+        "backtest",
+        "Run the engine's own decisions over a Parquet file of 1-minute bars.",
+        "pj.verbs.research:backtest",
+        (
+            Argument(
+                "--bars", "Parquet file: ts, open, high, low, close, volume, optional contract", "path", required=True
+            ),
+            Argument("--out", "folder for trades.csv and events.csv", "path", required=True, metavar="DIR"),
+            Argument("--params", "JSON file of strategy parameters (spec S13)", "path"),
+            Argument("--from", "first trade date", "date"),
+            Argument("--to", "last trade date", "date"),
+            Argument("--front", "of overlapping contracts keep the one with more volume per trade date", "flag"),
+            Argument("--snap", "round prices to the grid instead of refusing the file", "flag"),
+            Argument("--symbol", "what is traded", choices=("NQ", "MNQ", "ES", "MES"), default="MNQ"),
+            JSON,
+        ),
+        object_output("counts and money of the run", trades=_WHOLE, events=_WHOLE, net_usd=_TEXT, out=_TEXT),
+        codes=(0, 2),
+        detail="A backtest shows what the rules would have done; it proves no edge.",
+    ),
+    Verb(
+        "simulate gateway",
+        "Serve the IB gateway's wire protocol on loopback from a tape or a generator.",
+        "pj.simulators.gateway:main",
+        (
+            Argument("--port", "port on 127.0.0.1; 0 takes any free one", "int", default=4002),
+            *_TAPE,
+            Argument("--speed", "run seconds per real second", "float", default=1.0),
+            Argument("--ledger", "CSV of every tick sent", "path"),
+            Argument("--run-dir", "run folder for ledger and stats", "path", metavar="DIR"),
+            Argument("--cash", "the account's cash in USD", "float"),
+        ),
+        codes=(0, 2),
+        forward=True,
+    ),
+    Verb(
+        "simulate traderspost",
+        "Serve TradersPost's webhook on loopback and trade on a gateway's account.",
+        "pj.simulators.traderspost:main",
+        (
+            Argument("--port", "port on 127.0.0.1; 0 takes any free one", "int", default=8990),
+            Argument("--gateway", "HOST:PORT of the gateway to trade on, or none for a dry run", required=True),
+            Argument("--client-id", "API client id at the gateway", "int", default=900),
+            Argument("--run-dir", "run folder for ledger and stats", "path", metavar="DIR"),
+            Argument("--state", "another place for the ledger", "path"),
+            Argument("--uuid", "first part of the webhook's secret; made when left out"),
+            Argument("--password", "second part of the webhook's secret; made when left out"),
+            Argument("--side-swapping", "let a buy while short go long after closing", "flag"),
+            Argument("--allow-add", "let a buy while long add to the position", "flag"),
+        ),
+        codes=(0, 2),
+        forward=True,
+    ),
+    Verb(
+        "simulate sheets",
+        "Serve Google's token endpoint and Sheets API on loopback.",
+        "pj.simulators.sheets:main",
+        (
+            Argument("--port", "port on 127.0.0.1; 0 takes any free one", "int", default=8765),
+            Argument("--run-dir", "run folder: keeps the tabs as CSV and survives a restart", "path", metavar="DIR"),
+            Argument("--make-credentials", "write a throwaway service account here", "path"),
+            Argument("--spreadsheet-id", "id of the one workbook", default="SIMSHEET"),
+            Argument("--quota", "reads and writes per 60 s of the run's clock", "int", default=60),
+            Argument("--token-life-s", "real seconds that an access token works", "int", default=3599),
+            Argument("--cell-limit", "cells of the workbook", "int", default=10_000_000),
+        ),
+        codes=(0, 2),
+        forward=True,
+    ),
+    Verb(
+        "config show",
+        "Print every setting and where its value came from.",
+        "pj.verbs.settings:show",
+        (*SETTINGS, JSON),
+        {
+            "type": "object",
+            "description": "dotted key to value and origin; secrets are masked",
+            "additionalProperties": {"type": "object", "properties": {"value": {}, "origin": _TEXT}},
+        },
+    ),
+    Verb(
+        "config check",
+        "Say whether this configuration can run, and what stands in its way.",
+        "pj.verbs.settings:check",
+        (*SETTINGS, Argument("--profile", "setting profile", choices=("sim", "paper", "live")), JSON),
+        object_output("ok, and one sentence per problem", ok=_TRUTH, profile=_TEXT, problems=_TEXTS),
+        codes=(0, 1, 2),
+    ),
+    Verb(
+        "audit verify",
+        "Check the hash chain of a run's journals and name the first bad line.",
+        "pj.verbs.audit:verify",
+        (*SETTINGS, Argument("--date", "only this trade date", "date"), JSON),
+        object_output("ok, and what each journal holds", ok=_TRUTH, journals={"type": "array", "items": _OBJECT}),
+        codes=(0, 1, 2),
+    ),
+    Verb(
+        "audit fidelity",
+        "Compare what the feed sent, what was taped and what stands in the sheet.",
+        "pj.verbs.audit:fidelity",
+        (*SETTINGS, Argument("--date", "trade date; default: the last one", "date"), JSON),
+        object_output("ticks at each station, and how many are lost or doubled", ok=_TRUTH, loss_percent=_NUMBER),
+        codes=(0, 1, 2, 3),
+    ),
+)

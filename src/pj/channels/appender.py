@@ -7,6 +7,7 @@ last newline), so the next writer cuts them off and goes on; the bytes are kept 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
 
@@ -28,11 +29,19 @@ class AppendFile:
     Raises Locked, FormatMismatch (the header is another one), WriteFailed.
     """
 
-    def __init__(self, path: Path, header: bytes = b"", lock_wait_s: float = DEFAULT_LOCK_WAIT_S) -> None:
+    def __init__(
+        self,
+        path: Path,
+        header: bytes = b"",
+        lock_wait_s: float = DEFAULT_LOCK_WAIT_S,
+        check: Callable[[], None] | None = None,
+    ) -> None:
         self.path = path
         self._lock: HeldLock = lock_file(path, lock_wait_s)
         self._fd = -1
         try:
+            if check is not None:
+                check()  # under the lock and before anything is cut; it may refuse the file
             self._fd = open_append_fd(path)
             size = os.fstat(self._fd).st_size
             self.size = _end_of_last_line(path, size)

@@ -205,7 +205,7 @@ def _minute(name: str, value: object) -> int:
     try:
         return minute_of_wall(value if isinstance(value, str) else repr(value))
     except ValueError as error:
-        raise _fail(name, value, "an ET wall time HH:MM") from error
+        raise _fail(name, value, 'an ET wall time in quotes, "HH:MM"') from error
 
 
 def _rows(name: str, value: object, width: int, wanted: str) -> list[list[object]]:

@@ -1,0 +1,137 @@
+"""Name orders and follow their life, whatever the broker: idempotency keys and the order's state machine.
+
+An order begins as INTENT: decided, journaled, not yet sent. The route takes it (ACKED), refuses it (REFUSED) or
+nobody can say (UNKNOWN). Fills may overtake every answer: an acknowledgement that comes after the fill, a fill of
+an order that was thought refused or lost. Whatever happened at the broker is a fact, so the table takes such fills
+everywhere; what the table lacks raises and changes nothing. An UNKNOWN order is never sent again (pj1 S8).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from live.commands import PlaceBracket
+from live.market import NS_PER_S
+from live.risk_guard import Approved
+
+
+class OrderState(StrEnum):
+    """Name the states of an entry order."""
+
+    INTENT = "INTENT"
+    SENT = "SENT"
+    ACKED = "ACKED"
+    UNKNOWN = "UNKNOWN"
+    PART_FILLED = "PART_FILLED"
+    FILLED = "FILLED"
+    REFUSED = "REFUSED"
+    LOST = "LOST"
+
+
+class OrderEvent(StrEnum):
+    """Name what can happen to an entry order."""
+
+    SENT = "SENT"
+    ACKED = "ACKED"
+    REFUSED = "REFUSED"
+    DOUBTED = "DOUBTED"
+    PART_FILLED = "PART_FILLED"
+    FILLED = "FILLED"
+    LOST = "LOST"
+
+
+class IllegalOrderEvent(RuntimeError):
+    """Report an event that is impossible in the order's state; nothing was changed."""
+
+
+_S, _E = OrderState, OrderEvent
+TABLE: Final[dict[tuple[OrderState, OrderEvent], OrderState]] = {
+    (_S.INTENT, _E.SENT): _S.SENT,
+    (_S.INTENT, _E.ACKED): _S.ACKED,
+    (_S.INTENT, _E.REFUSED): _S.REFUSED,
+    (_S.INTENT, _E.DOUBTED): _S.UNKNOWN,
+    (_S.INTENT, _E.PART_FILLED): _S.PART_FILLED,
+    (_S.INTENT, _E.FILLED): _S.FILLED,
+    (_S.INTENT, _E.LOST): _S.LOST,
+    (_S.SENT, _E.ACKED): _S.ACKED,
+    (_S.SENT, _E.REFUSED): _S.REFUSED,
+    (_S.SENT, _E.DOUBTED): _S.UNKNOWN,
+    (_S.SENT, _E.PART_FILLED): _S.PART_FILLED,
+    (_S.SENT, _E.FILLED): _S.FILLED,
+    (_S.SENT, _E.LOST): _S.LOST,
+    (_S.ACKED, _E.ACKED): _S.ACKED,
+    (_S.ACKED, _E.REFUSED): _S.REFUSED,
+    (_S.ACKED, _E.DOUBTED): _S.ACKED,
+    (_S.ACKED, _E.PART_FILLED): _S.PART_FILLED,
+    (_S.ACKED, _E.FILLED): _S.FILLED,
+    (_S.ACKED, _E.LOST): _S.LOST,
+    (_S.UNKNOWN, _E.DOUBTED): _S.UNKNOWN,
+    (_S.UNKNOWN, _E.ACKED): _S.ACKED,
+    (_S.UNKNOWN, _E.REFUSED): _S.REFUSED,
+    (_S.UNKNOWN, _E.PART_FILLED): _S.PART_FILLED,
+    (_S.UNKNOWN, _E.FILLED): _S.FILLED,
+    (_S.UNKNOWN, _E.LOST): _S.LOST,
+    (_S.PART_FILLED, _E.ACKED): _S.PART_FILLED,
+    (_S.PART_FILLED, _E.DOUBTED): _S.PART_FILLED,
+    (_S.PART_FILLED, _E.REFUSED): _S.PART_FILLED,
+    (_S.PART_FILLED, _E.PART_FILLED): _S.PART_FILLED,
+    (_S.PART_FILLED, _E.FILLED): _S.FILLED,
+    (_S.FILLED, _E.ACKED): _S.FILLED,
+    (_S.FILLED, _E.DOUBTED): _S.FILLED,
+    (_S.FILLED, _E.REFUSED): _S.FILLED,
+    (_S.FILLED, _E.PART_FILLED): _S.FILLED,
+    (_S.FILLED, _E.FILLED): _S.FILLED,
+    (_S.REFUSED, _E.ACKED): _S.REFUSED,
+    (_S.REFUSED, _E.DOUBTED): _S.REFUSED,
+    (_S.REFUSED, _E.REFUSED): _S.REFUSED,
+    (_S.REFUSED, _E.PART_FILLED): _S.PART_FILLED,
+    (_S.REFUSED, _E.FILLED): _S.FILLED,
+    (_S.LOST, _E.ACKED): _S.LOST,
+    (_S.LOST, _E.DOUBTED): _S.LOST,
+    (_S.LOST, _E.REFUSED): _S.LOST,
+    (_S.LOST, _E.PART_FILLED): _S.PART_FILLED,
+    (_S.LOST, _E.FILLED): _S.FILLED,
+}
+
+
+def next_state(state: OrderState, event: OrderEvent) -> OrderState:
+    """Return the state after ``event``; raise IllegalOrderEvent for a pair the table lacks."""
+    after = TABLE.get((state, event))
+    if after is None:
+        raise IllegalOrderEvent(f"an order in state {state} cannot take {event}")
+    return after
+
+
+def order_key(pool_id: str, signal_ns: int, leg: str) -> str:
+    """Return the idempotency key of one leg: pool id, signal time, leg (pj1 S8)."""
+    return f"{pool_id}@{signal_ns // NS_PER_S}:{leg}"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """Carry one entry order to be; it can only be made of an Approved verdict."""
+
+    key: str
+    approved: Approved
+
+    @classmethod
+    def of(cls, approved: Approved) -> Intent:
+        """Return the intent of an approved signal."""
+        return cls(order_key(approved.signal.pool_id, approved.signal.signal_ns, "ENTRY"), approved)
+
+    def command(self) -> PlaceBracket:
+        """Return the bracket to send: market entry, stop and target as fixed at signal time."""
+        signal = self.approved.signal
+        return PlaceBracket(
+            key=self.key,
+            contract=signal.contract,
+            side=signal.side,
+            qty=self.approved.qty,
+            entry_ref_ticks=signal.entry_ref,
+            stop_ticks=signal.stop,
+            target_ticks=signal.target,
+            signal_ts_ns=signal.signal_ns,
+            pool_id=signal.pool_id,
+        )

@@ -1,0 +1,286 @@
+"""Read 1-minute bars from Parquet and refuse what pj1 S13 refuses, naming the first bad row.
+
+The whole file is checked, also the rows that S1.3 will discard and the contracts that ``front`` leaves out. Prices
+become ticks exactly: a double is on the grid when it is the nearest double to a whole number of ticks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from live.market import NS_PER_MIN, NS_PER_S, Bar, ClosedBy, Instrument
+from live.trading_day import et_offset_s, trade_ordinal
+
+PRICES: Final = ("open", "high", "low", "close")
+REQUIRED: Final = ("ts", *PRICES, "volume")
+_HOUR_NS: Final = 3600 * NS_PER_S
+_UNIT_NS: Final = {"s": NS_PER_S, "ms": 1_000_000, "us": 1_000, "ns": 1}
+_MAX_TICKS: Final = 2**52
+"""Doubles hold whole numbers exactly up to here; no price comes near."""
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+
+class BacktestInputError(ValueError):
+    """Report a file that cannot be backtested; the text names the first bad row or column and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class BarColumns:
+    """Hold checked bars as columns: ts in ns, prices in ticks, volume whole, contract names (empty when unnamed)."""
+
+    ts_ns: Ints
+    open_: Ints
+    high: Ints
+    low: Ints
+    close: Ints
+    volume: Ints
+    contract: list[str]
+
+    def take(self, rows: Ints) -> BarColumns:
+        """Return the given rows, in the given order."""
+        names = [self.contract[row] for row in rows.tolist()]
+        return BarColumns(
+            self.ts_ns[rows],
+            self.open_[rows],
+            self.high[rows],
+            self.low[rows],
+            self.close[rows],
+            self.volume[rows],
+            names,
+        )
+
+    def bars(self) -> list[Bar]:
+        """Return the rows as bars."""
+        columns = (self.ts_ns, self.open_, self.high, self.low, self.close, self.volume)
+        lists = [column.tolist() for column in columns]
+        return [
+            Bar(ts, o, h, lo, c, v, name, closed_by=ClosedBy.HISTORY)
+            for ts, o, h, lo, c, v, name in zip(*lists, self.contract, strict=True)
+        ]
+
+
+def load_bars(path: Path, instrument: Instrument, *, front: bool = False, snap: bool = False) -> list[Bar]:
+    """Return the bars of a Parquet file in order of time.
+
+    ``snap`` rounds prices to the grid, half to even, and widens high and low; ``front`` keeps per trade date the
+    contract with the larger volume. Raises BacktestInputError (pj1 S13).
+    """
+    return load_columns(path, instrument, front=front, snap=snap).bars()
+
+
+def load_columns(path: Path, instrument: Instrument, *, front: bool = False, snap: bool = False) -> BarColumns:
+    """Return what ``load_bars`` returns as columns."""
+    table = _read(path)
+    ts_ns, contract = _times(path, table), _contracts(path, table)
+    checks: list[tuple[Flags, Callable[[int], str]]] = []
+    numbers = {name: _numbers(path, table, name) for name in (*PRICES, "volume")}
+    for name, column in numbers.items():
+        checks.append(_number_check(table, name, column))
+    checks.append((numbers["volume"] < 0, lambda row: f"volume is {_shown(table, 'volume', row)}, below zero"))
+    checks.append((ts_ns % NS_PER_MIN != 0, lambda _: "ts is not a whole minute"))
+    checks.append(_order_check(ts_ns, contract, front=front))
+    ticks = {name: _ticks(numbers[name], instrument.tick) for name in PRICES}
+    if snap:
+        ticks = _snapped(numbers, instrument.tick)
+    else:
+        for name in PRICES:
+            checks.append(_grid_check(table, name, numbers[name], ticks[name], instrument))
+        checks.append(_shape_check(table, ticks))
+    _refuse_first(path, ts_ns, checks)
+    volume = np.ceil(numbers["volume"]).astype(np.int64)
+    columns = BarColumns(ts_ns, ticks["open"], ticks["high"], ticks["low"], ticks["close"], volume, contract)
+    return front_contract(columns) if front else columns
+
+
+def front_contract(columns: BarColumns) -> BarColumns:
+    """Return per trade date only the contract with the larger volume (the first named on a tie), in order of time."""
+    volumes: dict[int, dict[str, int]] = {}
+    days = _ordinals(columns.ts_ns)
+    for day, name, volume in zip(days, columns.contract, columns.volume.tolist(), strict=True):
+        per_day = volumes.setdefault(day, {})
+        per_day[name] = per_day.get(name, 0) + volume
+    front = {day: max(per_day, key=lambda name: per_day[name]) for day, per_day in volumes.items()}
+    kept = [row for row, (day, name) in enumerate(zip(days, columns.contract, strict=True)) if front[day] == name]
+    rows = np.asarray(kept, dtype=np.int64)
+    return columns.take(rows[np.argsort(columns.ts_ns[rows], kind="stable")])
+
+
+def _ordinals(ts_ns: Ints) -> list[int]:
+    """Return each row's trade date as ordinal, asking the zone once per hour that occurs."""
+    hours, place = np.unique(ts_ns // _HOUR_NS, return_inverse=True)
+    offsets = np.asarray([et_offset_s(hour * _HOUR_NS) for hour in hours.tolist()], dtype=np.int64)
+    if not len(hours):
+        return []
+    first = int(hours[0]) * _HOUR_NS
+    epoch = trade_ordinal(first) - _day_number(first, int(offsets[0]))
+    day = (ts_ns // NS_PER_S + offsets[place] + 6 * 3600) // 86_400 + epoch
+    return [int(one) for one in day]
+
+
+def _day_number(ns: int, offset_s: int) -> int:
+    return (ns // NS_PER_S + offset_s + 6 * 3600) // 86_400
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError as error:
+        raise BacktestInputError(f"{path} does not exist; give a Parquet file of 1-minute bars") from error
+    except (pa.ArrowException, OSError, ValueError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BacktestInputError(f"{path} cannot be read as Parquet ({first}); export the bars again") from error
+    missing = [name for name in REQUIRED if name not in table.column_names]
+    if missing:
+        have = ", ".join(table.column_names) or "none"
+        raise BacktestInputError(
+            f"{path} has no column {', '.join(missing)} (it has {have}); the columns are {', '.join(REQUIRED)}"
+            " and optionally contract"
+        )
+    return table
+
+
+def _times(path: Path, table: pa.Table) -> Ints:
+    column = table.column("ts")
+    if not pa.types.is_timestamp(column.type):
+        raise BacktestInputError(f"{path}: column ts is {column.type}; give UTC timestamps of the bars' open")
+    _refuse_nulls(path, table, "ts")
+    raw = np.asarray(column.cast(pa.int64()).to_numpy(), dtype=np.int64)
+    factor = _UNIT_NS[column.type.unit]
+    if len(raw) and max(abs(int(raw.min())), abs(int(raw.max()))) > np.iinfo(np.int64).max // factor:
+        raise BacktestInputError(f"{path}: column ts holds times beyond the year 2262; check its unit")
+    return raw * factor
+
+
+def _contracts(path: Path, table: pa.Table) -> list[str]:
+    if "contract" not in table.column_names:
+        return [""] * table.num_rows
+    _refuse_nulls(path, table, "contract")
+    column = table.column("contract")
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    names: dict[Any, str] = {}
+    return [names.setdefault(name, str(name)) for name in column.to_pylist()]
+
+
+def _numbers(path: Path, table: pa.Table, name: str) -> Floats:
+    column = table.column(name)
+    kind = column.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+        raise BacktestInputError(f"{path}: column {name} is {kind}; give numbers")
+    return np.asarray(pc.cast(column, pa.float64(), safe=False).to_numpy(), dtype=np.float64)
+
+
+def _refuse_nulls(path: Path, table: pa.Table, name: str) -> None:
+    column = table.column(name)
+    if column.null_count:
+        row = pc.index(pc.is_null(column), value=True).as_py()
+        raise BacktestInputError(f"{path}, row {row} (counted from 0): {name} is empty; fill or drop the row")
+
+
+def _ticks(prices: Floats, tick: Decimal) -> Ints:
+    """Return the nearest whole ticks; rows that are not numbers come out 0 and are refused elsewhere."""
+    nearest = np.rint(prices / float(tick))
+    usable = np.isfinite(nearest) & (np.abs(nearest) < _MAX_TICKS)
+    return np.where(usable, nearest, 0).astype(np.int64)
+
+
+def _snapped(numbers: dict[str, Floats], tick: Decimal) -> dict[str, Ints]:
+    rounded = {name: _half_even(numbers[name], tick) for name in PRICES}
+    stacked = np.stack([rounded[name] for name in PRICES])
+    return {**rounded, "high": stacked.max(axis=0), "low": stacked.min(axis=0)}
+
+
+def _half_even(prices: Floats, tick: Decimal) -> Ints:
+    """Return price / tick rounded half to even; exact by doubles for 1/2^n ticks, else by decimals."""
+    ratio = Fraction(tick)
+    if ratio.numerator == 1 and ratio.denominator & (ratio.denominator - 1) == 0:
+        return _ticks(prices, tick)
+    whole = [
+        int((Decimal(str(price)) / tick).to_integral_value(ROUND_HALF_EVEN)) if np.isfinite(price) else 0
+        for price in prices.tolist()
+    ]
+    return np.asarray(whole, dtype=np.int64)
+
+
+def _number_check(table: pa.Table, name: str, column: Floats) -> tuple[Flags, Callable[[int], str]]:
+    return ~np.isfinite(column), lambda row: f"{name} is {_shown(table, name, row)}, not a number; drop the row"
+
+
+def _grid_check(
+    table: pa.Table, name: str, prices: Floats, ticks: Ints, instrument: Instrument
+) -> tuple[Flags, Callable[[int], str]]:
+    ratio = Fraction(instrument.tick)
+    on_grid = ticks * ratio.numerator / ratio.denominator == prices
+    wrong = np.isfinite(prices) & ~on_grid
+    return (
+        wrong,
+        lambda row: (
+            f"{name} {_shown(table, name, row)} is not a multiple of the tick {instrument.tick}"
+            " (--snap rounds to the grid)"
+        ),
+    )
+
+
+def _shape_check(table: pa.Table, ticks: dict[str, Ints]) -> tuple[Flags, Callable[[int], str]]:
+    open_, high, low, close = (ticks[name] for name in PRICES)
+    wrong = (low > np.minimum(open_, close)) | (high < np.maximum(open_, close))
+
+    def say(row: int) -> str:
+        shown = ", ".join(f"{name} {_shown(table, name, row)}" for name in PRICES)
+        return f"{shown} break low <= open, close <= high"
+
+    return wrong, say
+
+
+def _order_check(ts_ns: Ints, contract: list[str], *, front: bool) -> tuple[Flags, Callable[[int], str]]:
+    """Flag rows whose ts is not after the row before; with ``front``, after the row before of the same contract."""
+    wrong = np.zeros(len(ts_ns), dtype=np.bool_)
+    before: dict[str, int] = {}
+    if front:
+        for row, (name, ts) in enumerate(zip(contract, ts_ns.tolist(), strict=True)):
+            last = before.get(name)
+            wrong[row] = last is not None and ts <= last
+            before[name] = ts
+        return wrong, lambda _: "ts is not after that of the row before of the same contract; sort the file"
+    wrong[1:] = ts_ns[1:] <= ts_ns[:-1]
+    hint = (
+        "; --front keeps one contract per trade date" if len(set(contract)) > 1 else "; sort and deduplicate the file"
+    )
+    return wrong, lambda _: f"ts is not after that of the row before{hint}"
+
+
+def _refuse_first(path: Path, ts_ns: Ints, checks: list[tuple[Flags, Callable[[int], str]]]) -> None:
+    """Raise for the earliest bad row; of several faults in that row the first check names it."""
+    worst: tuple[int, str] | None = None
+    for wrong, say in checks:
+        if wrong.any():
+            row = int(wrong.argmax())
+            if worst is None or row < worst[0]:
+                worst = (row, say(row))
+    if worst is not None:
+        row, text = worst
+        raise BacktestInputError(f"{path}, row {row} (counted from 0, {_when(int(ts_ns[row]))}): {text}")
+
+
+def _when(ns: int) -> str:
+    return datetime.fromtimestamp(ns // NS_PER_S, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _shown(table: pa.Table, name: str, row: int) -> str:
+    value = table.column(name)[row].as_py()
+    return "empty" if value is None else str(value)

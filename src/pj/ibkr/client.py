@@ -99,8 +99,7 @@ class GatewayClient:
             await asyncio.wait({attempt, self._in_use}, return_when=asyncio.FIRST_COMPLETED)
             if self._in_use.done():
                 raise ClientIdInUse(
-                    f"client id {self.endpoint.client_id} is already in use at {self.endpoint.host}:{self.endpoint.port};"
-                    " stop the other program or set ibkr.client_id"
+                    f"the client id is already in use at {where}; stop the other program or set ibkr.client_id"
                 )
             await attempt
         except TimeoutError as error:
@@ -114,6 +113,8 @@ class GatewayClient:
                 attempt.cancel()
                 with suppress(asyncio.CancelledError, Exception):
                     await attempt
+        if self.failure is not None:
+            raise self.failure
         if self.closed.is_set():
             raise GatewayUnavailable(f"the gateway at {where} closed the connection during the handshake")
 
@@ -131,7 +132,7 @@ class GatewayClient:
             try:
                 if tap(fields):
                     return
-            except Exception as error:  # noqa: BLE001 - the library would log it and go on; a lost tick must stop us
+            except Exception as error:  # noqa: BLE001 - the library would log it and go on
                 self._fail(error)
                 return
             original(fields)

@@ -23,5 +23,13 @@ class OrderRefusedByGateway(GatewayError):
     """Report an order that the gateway rejected, with its code and words."""
 
 
-class LibraryUnusable(RuntimeError):
-    """Report a missing client library or one without the decoder hook (a configuration fault)."""
+class Misconfigured(RuntimeError):
+    """Report what no retry can mend: the operator must change a setting or the installation."""
+
+
+class LibraryUnusable(Misconfigured):
+    """Report a missing client library or one without the decoder hook."""
+
+
+class AccountMissing(Misconfigured):
+    """Report that the configured account is not under this login."""

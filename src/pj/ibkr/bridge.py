@@ -1,0 +1,187 @@
+"""Run the bridge: one loop that beats, keeps the connection, and says how it is once a second.
+
+A closed port, a dropped session or a slow gateway is never the end: the keeper tries again with capped exponential
+back-off and jitter, and the stats file says so. The end is a stop request, a configuration nobody can run with, or a
+capture that cannot write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Final, NoReturn
+
+from live.market import NS_PER_S, Instrument
+from pj.channels.files import WriteFailed
+from pj.channels.rundir import RunDir
+from pj.channels.stats import StatsWriter
+from pj.clock import Clock
+from pj.config import Settings
+from pj.ibkr.account import AccountRecorder
+from pj.ibkr.capture import Capture
+from pj.ibkr.errors import GatewayError, Misconfigured, UnknownContract
+from pj.ibkr.session import Session
+
+STEADY_S: Final = 10.0
+CONTRACT_TRIES: Final = 3
+PROCESS: Final = "bridge"
+log = logging.getLogger("pj.bridge")
+
+
+class Bridge:
+    """Tie capture, account recorder and sessions together; ``run`` returns when asked to stop."""
+
+    def __init__(self, settings: Settings, run: RunDir, instrument: Instrument, clock: Clock, instance: str) -> None:
+        """Open today's files; raises Locked when another bridge holds them, WriteFailed, TapeDamaged."""
+        self._settings = settings
+        self._run = run
+        self._instrument = instrument
+        self._capture = Capture(run, instrument, clock)
+        self._recorder = AccountRecorder(run, instrument, self._capture.pace.stamp, settings.ibkr.account)
+        self._stats = StatsWriter(run.state(PROCESS), PROCESS, instance)
+        self._session: Session | None = None
+        self._stop = asyncio.Event()
+        self._phase = "STARTING"
+        self._problem = ""
+        self._sessions = 0
+
+    def stop(self) -> None:
+        """Ask the bridge to end gracefully; call it inside its loop."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Live until ``stop``.
+
+        Raises Misconfigured, or WriteFailed and the like when capturing cannot go on.
+        """
+        tasks = [asyncio.ensure_future(self._keep_connected()), asyncio.ensure_future(self._beat())]
+        try:
+            while not self._stop.is_set():
+                self._say(self._phase)
+                for task in tasks:
+                    if task.done():
+                        task.result()
+                await self._pause(tasks)
+        finally:
+            self._phase = "STOPPING"
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._close()
+
+    async def _pause(self, tasks: Sequence[asyncio.Task[NoReturn]]) -> None:
+        """Wait for the next beat of the stats, a stop, or the end of a task."""
+        stop = asyncio.ensure_future(self._stop.wait())
+        until: set[asyncio.Task[Any]] = {stop, *tasks}
+        await asyncio.wait(until, timeout=self._stats.due_in_s(), return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+
+    async def _beat(self) -> NoReturn:
+        while True:
+            await asyncio.sleep(self._capture.pace.wait_s())
+            self._capture.beat()
+
+    async def _keep_connected(self) -> NoReturn:
+        delay_s = self._settings.ibkr.backoff_min_s
+        unknown = 0
+        while True:
+            self._phase = "RECOVERING" if self._sessions else "CONNECTING"
+            session = Session(self._settings, self._run, self._instrument, self._capture, self._recorder)
+            self._session = session
+            began_s = time.monotonic()
+            try:
+                await session.run()
+            except UnknownContract as error:
+                unknown += 1
+                if not self._sessions and unknown >= CONTRACT_TRIES:
+                    raise Misconfigured(str(error)) from error
+                self._problem = str(error)
+            except GatewayError as error:
+                self._problem = str(error)
+            if session.established:
+                self._sessions += 1
+                unknown = 0
+                if time.monotonic() - began_s >= STEADY_S:
+                    delay_s = self._settings.ibkr.backoff_min_s
+            wait_s = delay_s * random.uniform(0.8, 1.2)  # noqa: S311 - jitter is no secret
+            delay_s = min(self._settings.ibkr.backoff_max_s, max(0.1, delay_s * 2))
+            self._phase = "RECOVERING" if self._sessions else "CONNECTING"
+            log.warning("NOT_CONNECTED retry_s=%.2f problem=%r", wait_s, self._problem)
+            self._recorder.flush()
+            await asyncio.sleep(wait_s)
+
+    def _close(self) -> None:
+        try:
+            self._recorder.close()
+        finally:
+            self._capture.close()
+        with suppress(WriteFailed):
+            self._say("STOPPING")
+
+    # -- gauges --------------------------------------------------------------------------------------
+
+    def _say(self, phase: str) -> None:
+        session = self._session
+        connected = (
+            session is not None and session.established and session.client is not None and session.client.connected
+        )
+        if connected and phase != "STOPPING":
+            phase, self._problem = "RUNNING", ""
+        self._stats.beat(phase, **self._gauges(connected=connected))
+
+    def _gauges(self, *, connected: bool) -> dict[str, Any]:
+        capture, session = self._capture, self._session
+        feed = capture.feed
+        contract = session.contract.local_symbol if session is not None and session.contract is not None else ""
+        client = session.client if session is not None else None
+        return {
+            "run_ns": capture.pace.last_ns,
+            "connected": connected,
+            "feed_live": capture.live,
+            "library": client.library if client else "",
+            "server_version": client.server_version if client and connected else 0,
+            "contract": contract,
+            "ticks_received": feed.counts.messages,
+            "ticks_taped": feed.counts.trades,
+            "quotes": feed.counts.quotes,
+            "volume": feed.counts.volume,
+            "heartbeats": capture.heartbeats,
+            "rejected": dict(capture.rejected),
+            "gaps": capture.gaps,
+            "reconnects": self._sessions if connected else max(0, self._sessions - 1),
+            "resubscribed": session.resubscribed if session else 0,
+            "last_tick_ns": capture.last_trade_ns,
+            "last_data_ns": capture.last_data_ns,
+            "last_tick_mono_ns": capture.last_data_mono_ns,
+            "last_price": feed.last_trade,
+            "bid": feed.bid,
+            "ask": feed.ask,
+            **self._lag(),
+            "bytes": client.traffic() if client and connected else 0,
+            "market_data_type": feed.market_data_type,
+            "position": self._recorder.positions.get(contract, 0),
+            "positions": {name: qty for name, qty in self._recorder.positions.items() if qty},
+            "account": dict(self._recorder.values),
+            "broker_events": self._recorder.rows,
+            "history_bars": session.history_bars if session else 0,
+            "server_offset_s": session.server_offset_s if session else 0,
+            "clock_backward_ms": capture.pace.backward_ns // 1_000_000,
+            "notice": session.last_notice if session else "",
+            "problem": self._problem,
+            "disk_error": capture.write_error,
+        }
+
+    def _lag(self) -> dict[str, float]:
+        """Return how long a read's rows took from the first byte decoded to the write that made them visible."""
+        lags = sorted(self._capture.lags_ns)
+        if not lags:
+            return {"lag_ms_p50": 0.0, "lag_ms_p99": 0.0}
+        millis = NS_PER_S / 1000
+        return {
+            "lag_ms_p50": round(lags[len(lags) // 2] / millis, 3),
+            "lag_ms_p99": round(lags[min(len(lags) - 1, len(lags) * 99 // 100)] / millis, 3),
+        }

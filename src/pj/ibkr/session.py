@@ -1,0 +1,258 @@
+"""Live one connection: connect, find the contract, subscribe, fetch history, watch, until it ends.
+
+Four things are watched apart: the socket (closed), the gateway's mind (probe), the data of our subscriptions
+(silence, 1100/2103 and their ends), and the account (position changes ask for executions). 21xx notices never tear
+the socket down: 2103/1100 open a hole at once, 2104/1101/1102 subscribe anew, any data closes the hole
+(reference/tws.md section 1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, Final, NoReturn
+
+from live.market import NS_PER_S, Instrument
+from live.trading_day import trade_date
+from pj.channels.rundir import RunDir
+from pj.channels.tape import GapReason
+from pj.config import Settings
+from pj.contracts import front_contract
+from pj.ibkr.account import AccountRecorder
+from pj.ibkr.capture import Capture
+from pj.ibkr.client import ERROR_MESSAGE, MARKET_MESSAGES, Endpoint, GatewayClient, Hooks
+from pj.ibkr.contracts import Contract
+from pj.ibkr.errors import AccountMissing, GatewayError, GatewayUnavailable
+from pj.ibkr.history import fetch_history, write_history
+
+FEED_LOST: Final = frozenset({1100, 2103, 2110, 10182, 10197})
+FEED_BACK: Final = frozenset({1102, 2104})
+DATA_LOST: Final = 1101
+FEED_REFUSED: Final = frozenset({200, 354, 420, 10089, 10090, 10168, 10186, 10187, 10189, 10190})
+QUIET_CODES: Final = frozenset({2104, 2105, 2106, 2107, 2108, 2119, 2158})
+FIRST_DATA_S: Final = 1.0
+SILENT_S: Final = 30.0
+RESUBSCRIBE_MIN_S: Final = 15.0
+RESUBSCRIBE_MAX_S: Final = 300.0
+HISTORY_RETRY_S: Final = (15.0, 30.0, 60.0, 120.0, 300.0)
+EXECUTIONS_EVERY_S: Final = 30.0
+WATCH_S: Final = 0.25
+log = logging.getLogger("pj.bridge")
+
+
+class Session:
+    """Hold what lives as long as one connection."""
+
+    def __init__(
+        self, settings: Settings, run: RunDir, instrument: Instrument, capture: Capture, recorder: AccountRecorder
+    ) -> None:
+        """Prepare; ``run`` connects."""
+        self.client: GatewayClient | None = None
+        self.contract: Contract | None = None
+        self.server_offset_s = 0
+        self.last_notice = ""
+        self.resubscribed = 0
+        self.history_bars = 0
+        self.established = False
+        self._settings = settings
+        self._run = run
+        self._instrument = instrument
+        self._capture = capture
+        self._recorder = recorder
+        self._ids: tuple[int, int] | None = None
+        self._subscribed_ns = 0
+        self._backoff_s = RESUBSCRIBE_MIN_S
+        self._wanted = ""
+        self._suspected = False
+        self._account_moved = asyncio.Event()
+        self._history_wanted = asyncio.Event()
+
+    async def run(self) -> NoReturn:
+        """Live until the connection ends; always leaves by an exception that says why.
+
+        Raises GatewayError (try again), Misconfigured (do not), or what capturing raised (stop).
+        """
+        taps = dict.fromkeys(MARKET_MESSAGES, self._capture.on_message)
+        taps |= {ERROR_MESSAGE: self._capture.on_error_message, **self._recorder.taps()}
+        self._recorder.connecting()
+        ibkr = self._settings.ibkr
+        endpoint = Endpoint(ibkr.host, ibkr.port, ibkr.client_id, ibkr.account, ibkr.library, ibkr.connect_timeout_s)
+        client = await GatewayClient.connect(endpoint, Hooks(taps, self._on_batch, self._on_error))
+        self.client = client
+        try:
+            await self._prepare(client)
+            await _first_to_end(
+                self._closed(client),
+                self._probe(client),
+                self._watch(client),
+                self._history(client),
+                self._fills(client),
+            )
+        except (GatewayError, ConnectionError) as error:
+            self._capture.suspect(GapReason.DISCONNECT)
+            if client.failure is not None:
+                raise client.failure from error
+            if isinstance(error, ConnectionError):
+                raise GatewayUnavailable(f"the connection to {endpoint} broke: {error}") from error
+            raise
+        finally:
+            client.close()
+            if self.established:
+                self._recorder.status("disconnected")
+        raise GatewayUnavailable(f"the connection to {endpoint} ended")
+
+    async def _prepare(self, client: GatewayClient) -> None:
+        account = self._settings.ibkr.account
+        if account and account not in client.accounts:
+            known = ", ".join(client.accounts)
+            raise AccountMissing(f"ibkr.account is {account} but this login has {known}; correct the key")
+        await self._take_contract(client)
+        await client.refresh_executions()
+        log.info("CONNECTED library=%s server=%d contract=%s", client.library, client.server_version, self._wanted)
+        self._recorder.connected(self._wanted)
+        self._recorder.flush()
+        self.established = True
+
+    async def _take_contract(self, client: GatewayClient) -> None:
+        self._wanted = self._contract_name()
+        self.contract = await client.find_contract(
+            self._instrument.symbol, self._wanted, self._instrument.exchange, self._instrument.currency
+        )
+        self._subscribe(client, self.contract)
+        self._history_wanted.set()
+
+    def _contract_name(self) -> str:
+        return self._settings.contract or front_contract(
+            self._instrument.symbol, trade_date(self._capture.pace.stamp())
+        )
+
+    # -- subscriptions -----------------------------------------------------------------------------
+
+    def _subscribe(self, client: GatewayClient, contract: Contract) -> None:
+        if self._ids is not None:
+            client.unsubscribe(*self._ids)
+            self.resubscribed += 1
+        self._ids = client.subscribe_quotes(contract), client.subscribe_trades(contract)
+        self._subscribed_ns = time.monotonic_ns()
+        self._suspected = False
+        self._capture.subscribed(contract.local_symbol, *self._ids)
+        log.info("SUBSCRIBED contract=%s quotes_id=%d trades_id=%d", contract.local_symbol, *self._ids)
+
+    async def _watch(self, client: GatewayClient) -> NoReturn:
+        """Go live without data when the market is quiet at the start, roll at the day turn, wake a silent feed."""
+        first = True
+        while True:
+            await asyncio.sleep(WATCH_S)
+            if first and self._capture.live:
+                first = False
+            elif first and self._capture.waited_s >= FIRST_DATA_S:
+                first = False
+                self._capture.go_live(self._capture.pace.stamp())
+                self._capture.flush()
+            if self._contract_name() != self._wanted:
+                log.info("ROLL from=%s to=%s", self._wanted, self._contract_name())
+                await self._take_contract(client)
+            if self.contract is not None:
+                self._watch_silence(client, self.contract)
+
+    def _watch_silence(self, client: GatewayClient, contract: Contract) -> None:
+        """Subscribe anew when no data came for long; inside a trading day such a silence is a hole."""
+        age_s = (time.monotonic_ns() - self._subscribed_ns) / NS_PER_S
+        quiet_s = min(age_s, self._capture.silent_s or age_s)
+        if quiet_s < SILENT_S:
+            if self._capture.silent_s < age_s:
+                self._backoff_s = RESUBSCRIBE_MIN_S
+            return
+        if self._capture.live and self._capture.silence_is_a_hole():
+            log.warning("FEED_SILENT seconds=%.0f", quiet_s)
+            self._capture.suspect(GapReason.FEED)
+        if quiet_s >= self._backoff_s:
+            self._backoff_s = min(RESUBSCRIBE_MAX_S, self._backoff_s * 2)
+            self._subscribe(client, contract)
+
+    def _on_error(self, req_id: int, code: int, text: str) -> None:
+        if code not in QUIET_CODES:
+            self.last_notice = f"{code} {text}"[:200]
+            log.warning("NOTICE code=%d req_id=%d text=%r", code, req_id, text)
+        ours = self._ids is not None and req_id in self._ids
+        if self._ids is None or self.client is None or self.contract is None:
+            return
+        if code in FEED_LOST or (ours and code in FEED_REFUSED):
+            self._suspected = True
+            self._capture.suspect(GapReason.FEED)
+        elif code == DATA_LOST or (code in FEED_BACK and self._suspected and not self._capture.live):
+            self._subscribe(self.client, self.contract)
+
+    # -- the rest of the life ------------------------------------------------------------------------
+
+    def _on_batch(self) -> None:
+        self._capture.on_batch()
+        if self._recorder.position_changes:
+            self._recorder.position_changes = 0
+            self._account_moved.set()
+        self._recorder.flush()
+
+    async def _closed(self, client: GatewayClient) -> NoReturn:
+        await client.closed.wait()
+        if client.failure is not None:
+            raise client.failure
+        raise GatewayUnavailable(f"the gateway at {client.endpoint} closed the connection")
+
+    async def _probe(self, client: GatewayClient) -> NoReturn:
+        ibkr = self._settings.ibkr
+        while True:
+            await asyncio.sleep(ibkr.probe_s)
+            server_s = await client.probe(ibkr.probe_timeout_s)
+            if server_s:
+                self.server_offset_s = server_s - self._capture.pace.stamp() // NS_PER_S
+
+    async def _history(self, client: GatewayClient) -> NoReturn:
+        """Fetch at start, after a roll and at each day turn; a refusal is tried again at a widening interval."""
+        tries = 0
+        while True:
+            self._history_wanted.clear()
+            day = self._run.day_at(self._capture.pace.stamp())
+            try:
+                if self.contract is not None:
+                    await self._fetch(client, self.contract)
+                tries = 0
+            except GatewayError as error:
+                log.warning("HISTORY_FAILED error=%r", str(error))
+                wait_s = HISTORY_RETRY_S[min(tries, len(HISTORY_RETRY_S) - 1)]
+                tries += 1
+                await asyncio.sleep(wait_s)
+                continue
+            while not self._history_wanted.is_set() and self._run.day_at(self._capture.pace.stamp()) == day:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._history_wanted.wait(), 0.5)
+
+    async def _fetch(self, client: GatewayClient, contract: Contract) -> None:
+        now_ns = self._capture.pace.stamp()
+        bars = await fetch_history(client, contract, self._instrument, now_ns, self._settings.ibkr.history_days)
+        write_history(self._run.day_at(now_ns), bars, self._instrument)
+        self.history_bars = len(bars)
+        log.info("HISTORY bars=%d contract=%s", len(bars), contract.local_symbol)
+
+    async def _fills(self, client: GatewayClient) -> NoReturn:
+        """Read executions and orders of all clients back after each position change, and now and then anyway."""
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._account_moved.wait(), EXECUTIONS_EVERY_S)
+            self._account_moved.clear()
+            await client.refresh_executions()
+
+
+async def _first_to_end(*coroutines: Coroutine[Any, Any, NoReturn]) -> None:
+    """Run all until one ends, cancel the others, and raise what ended it."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

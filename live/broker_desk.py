@@ -58,6 +58,10 @@ class Order:
     exit_tries: int = 0
     exit_sent_ns: int = 0
 
+    def take(self, event: OrderEvent) -> None:
+        """Advance the order's state by the table; raises IllegalOrderEvent."""
+        self.state = next_state(self.state, event)
+
 
 @dataclass(slots=True)
 class Mismatch:
@@ -126,15 +130,17 @@ class BrokerDesk:
 
     def enter(self, intent: Intent, out: list[Command]) -> None:
         """Begin an order's life and ask for it to be sent."""
-        assert self.order is None, "one order at a time"
+        if self.order is not None:
+            raise RuntimeError(f"entry {intent.key} while {self.order.key} lives; the gate lets one order in at a time")
         self.order = Order(intent.key, intent.approved.signal, intent.approved.qty)
         self._mismatch = Mismatch()
         out.append(intent.command())
 
     def acked(self, key: str) -> None:
         """Take the route's acceptance of ``key``."""
-        if self.order is not None and key == self.order.key:
-            self._advance(OrderEvent.ACKED)
+        order = self.order
+        if order is not None and key == order.key:
+            order.take(OrderEvent.ACKED)
 
     def refused(self, key: str, code: str, at_ns: int, out: list[Command]) -> None:
         """Take the route's final refusal: an entry is consumed, an exit is tried again."""
@@ -144,9 +150,9 @@ class BrokerDesk:
         if key != order.key:
             out.append(RaiseAlarm("EXIT_REFUSED", f"exit {key} was refused: {code}; it is sent again", at_ns))
             return
-        self._advance(OrderEvent.REFUSED)
+        order.take(OrderEvent.REFUSED)
         if order.state is OrderState.REFUSED:
-            self._consume(code, at_ns, out)
+            self._consume(order, code, at_ns, out)
 
     def unknown(self, key: str, why: str, at_ns: int, out: list[Command]) -> None:
         """Take the news that nobody knows whether ``key`` was taken; an entry is never sent again."""
@@ -156,7 +162,7 @@ class BrokerDesk:
         if key != order.key:
             out.append(RaiseAlarm("EXIT_UNKNOWN", f"exit {key}: {why}; it is sent again until known", at_ns))
             return
-        self._advance(OrderEvent.DOUBTED)
+        order.take(OrderEvent.DOUBTED)
         if order.state is OrderState.UNKNOWN:
             text = f"entry {key}: {why}; no entries until the position tells whether it was taken"
             out.append(RaiseAlarm("ORDER_UNKNOWN", text, at_ns))
@@ -176,8 +182,9 @@ class BrokerDesk:
             self._fill_entry(order, fill)
         else:
             order.exit.add(fill.qty, fill.price_ticks)
-        if order.position is not None and order.exit.qty >= order.position.qty:
-            self._close_by_fills(order, fill.ts_ns, out)
+        position = order.position
+        if position is not None and order.exit.qty >= position.qty:
+            self._close_by_fills(order, position, fill.ts_ns, out)
 
     def reported(self, report: PositionReported, out: list[Command]) -> None:
         """Compare the account's position with the desk's belief (pj1 S8)."""
@@ -229,14 +236,10 @@ class BrokerDesk:
             text = f"position of {order.key} is not flat after {EXIT_TRIES} exits; flatten it by hand (pj flatten)"
             out.append(RaiseAlarm("EXIT_STUCK", text, now_ns))
 
-    def _advance(self, event: OrderEvent) -> None:
-        assert self.order is not None, "only a living order has events"
-        self.order.state = next_state(self.order.state, event)
-
     def _fill_entry(self, order: Order, fill: ExecutionReported) -> None:
         order.entry.add(fill.qty, fill.price_ticks)
         whole = order.entry.qty >= order.qty
-        self._advance(OrderEvent.FILLED if whole else OrderEvent.PART_FILLED)
+        order.take(OrderEvent.FILLED if whole else OrderEvent.PART_FILLED)
         price = order.entry.average(order.signal.side)
         if order.position is None:
             self._open(order, order.entry.qty, price, fill.ts_ns)
@@ -253,17 +256,14 @@ class BrokerDesk:
         self._mismatch = Mismatch()
         self.guard.filled()
 
-    def _consume(self, reason: str, at_ns: int, out: list[Command]) -> None:
+    def _consume(self, order: Order, reason: str, at_ns: int, out: list[Command]) -> None:
         """End an entry that will never be a position; its pool stays consumed."""
-        assert self.order is not None, "only a living order is consumed"
-        row = RecordEvent(at_ns // NS_PER_S, "ENTRY_CANCEL", reason=reason, trade=self.order.signal.pool_id)
+        row = RecordEvent(at_ns // NS_PER_S, "ENTRY_CANCEL", reason=reason, trade=order.signal.pool_id)
         out.append(row)
         self.order = None
         self._doubted = False
 
-    def _close_by_fills(self, order: Order, at_ns: int, out: list[Command]) -> None:
-        position = order.position
-        assert position is not None, "only a position can be closed"
+    def _close_by_fills(self, order: Order, position: Position, at_ns: int, out: list[Command]) -> None:
         side = order.signal.side
         price = order.exit.average(-side)
         reason = order.exit_reason or _broker_reason(order.signal, price)
@@ -299,7 +299,7 @@ class BrokerDesk:
         if held > 0:
             # Filled, though the execution has not been seen: open at the planned price until it is.
             price = order.signal.entry_ref + order.signal.side * self._params.slip_ticks
-            self._advance(OrderEvent.FILLED if held >= order.qty else OrderEvent.PART_FILLED)
+            order.take(OrderEvent.FILLED if held >= order.qty else OrderEvent.PART_FILLED)
             self._open(order, held, price, report.ts_ns)
             order.estimated = True
             return
@@ -314,8 +314,8 @@ class BrokerDesk:
             out.append(RaiseAlarm("ENTRY_LOST", text, report.ts_ns))
             key = order_key(order.signal.pool_id, order.signal.signal_ns, "CANCEL")
             out.append(CancelOrders(key, order.signal.contract, "ENTRY_LOST", report.ts_ns))
-            self._advance(OrderEvent.LOST)
-            self._consume("ENTRY_LOST", report.ts_ns, out)
+            order.take(OrderEvent.LOST)
+            self._consume(order, "ENTRY_LOST", report.ts_ns, out)
 
     def _compare_open(self, order: Order, position: Position, report: PositionReported, out: list[Command]) -> None:
         left = position.qty - order.exit.qty
@@ -350,7 +350,7 @@ class BrokerDesk:
         text = f"position of {order.key} is gone without an execution; booked ESTIMATED at its stop"
         out.append(RaiseAlarm("PHANTOM", text, at_ns))
         order.exit_reason = order.exit_reason or "PHANTOM"
-        self._close_by_fills(order, at_ns, out)
+        self._close_by_fills(order, position, at_ns, out)
 
     def snapshot(self) -> dict[str, object]:
         """Return the order, its position and what has been seen, as JSON values."""

@@ -40,6 +40,7 @@ from live.risk_guard import LOCK_REASON, Approved, Circumstances, RiskGuard
 from live.session_manager import Signal, TradePlanner, ranked
 from live.trading_day import CLOSE_M, Span, minute_of_day, span_at, trade_ordinal
 
+BrokerReport = OrderAcked | OrderRefused | OrderUnknown | ExecutionReported | PositionReported
 PATIENCE_NS: Final = 10 * NS_PER_S
 SNAPSHOT_FORM: Final = 1
 
@@ -110,19 +111,25 @@ class Engine:
                 self.killed = event.on
             case EntriesJudged():
                 self.outside = event.reason
+            case _:
+                self._hear_broker(event, out)
+        return out
+
+    def _hear_broker(self, event: BrokerReport, out: list[Command]) -> None:
+        desk = self.desk
+        match event:
             case OrderAcked():
-                self.desk.acked(event.key)
+                desk.acked(event.key)
             case OrderRefused():
-                self.desk.refused(event.key, event.code, event.ts_ns, out)
+                desk.refused(event.key, event.code, event.ts_ns, out)
             case OrderUnknown():
-                self.desk.unknown(event.key, event.why, event.ts_ns, out)
+                desk.unknown(event.key, event.why, event.ts_ns, out)
             case ExecutionReported():
-                self.desk.executed(event, out)
+                desk.executed(event, out)
             case PositionReported():
-                self.desk.reported(event, out)
+                desk.reported(event, out)
             case _:
                 assert_never(event)
-        return out
 
     @property
     def position(self) -> Position | None:
@@ -140,7 +147,7 @@ class Engine:
         return self.route is Route.SIMULATED or self.mode is Mode.REHEARSED
 
     def _take_bar(self, bar: Bar, out: list[Command]) -> None:
-        """Walk one bar through pj1 S1.3-S1.6 and the seven steps of S2.1."""
+        """Refuse, skip or discard the bar by pj1 S1.3-S1.5; else begin its day or contract and walk it through S2.1."""
         ts_ns, high, low, close = bar.ts_ns, bar.high_ticks, bar.low_ticks, bar.close_ticks
         open_ = bar.open_ticks
         if not (low <= open_ <= high and low <= close <= high) or ts_ns <= self.last_bar_ns or ts_ns % NS_PER_MIN:
@@ -156,13 +163,18 @@ class Engine:
         minute = (ts_ns - span.base_ns) // NS_PER_MIN
         if minute >= CLOSE_M or span.weekend:
             return
-        liquidity = self.liquidity
         if span.ordinal != self._day or bar.contract != self._contract:
             self._turn(bar, span, out)
+        self._work(bar, minute, out)
+
+    def _work(self, bar: Bar, minute: int, out: list[Command]) -> None:
+        """Walk one kept bar through steps 2 to 7 of pj1 S2.1."""
+        ts_ns, high, low = bar.ts_ns, bar.high_ticks, bar.low_ticks
+        liquidity = self.liquidity
         if minute >= liquidity.sessions.next_edge_m:
             liquidity.pass_edge(minute, ts_ns, out)
         if self.paper.pending is not None or self.paper.position is not None:
-            self._walk_paper(bar, minute, span.ordinal, out)
+            self._walk_paper(bar, minute, out)
         book = liquidity.book
         reclaimed: list[Pool] = []
         if book.swept or low <= book.low_trigger or high >= book.high_trigger or ts_ns >= book.next_expiry_ns:
@@ -175,7 +187,7 @@ class Engine:
             self._walk_desk(bar, out)
         position = self.paper.position
         if position is not None or self.guard.net_cents <= self._loss_floor:
-            self._mark(position, close, ts_ns + NS_PER_MIN, out)
+            self._mark(position, bar.close_ticks, ts_ns + NS_PER_MIN, out)
 
     def _refuse_bar(self, bar: Bar, out: list[Command]) -> None:
         """Treat a malformed bar's minute as missing and raise the data alarm (pj1 S1.5)."""
@@ -196,30 +208,31 @@ class Engine:
         self._day = span.ordinal
         self._contract = bar.contract
 
-    def _walk_paper(self, bar: Bar, minute: int, ordinal: int, out: list[Command]) -> None:
+    def _walk_paper(self, bar: Bar, minute: int, out: list[Command]) -> None:
         """Step 3: fill the waiting entry, or end the open position, on this bar."""
         paper = self.paper
-        waiting = paper.pending
-        if waiting is not None:
-            cancelled = paper.try_entry(bar, ordinal)
-            if cancelled:
+        position = paper.position
+        if paper.pending is not None:
+            signal = paper.pending[0]
+            entered = paper.try_entry(paper.pending, bar, self._day)
+            if isinstance(entered, str):
                 stamp_s = bar.ts_ns // NS_PER_S
-                out.append(RecordEvent(stamp_s, "ENTRY_CANCEL", reason=cancelled, trade=waiting[0].pool_id))
+                out.append(RecordEvent(stamp_s, "ENTRY_CANCEL", reason=entered, trade=signal.pool_id))
                 return
             self.guard.filled()
-        else:
-            done = paper.clock_exit(bar, minute, ordinal, self.guard.locked)
+            position = entered
+        elif position is not None:
+            done = paper.clock_exit(position, bar, minute, self._day, self.guard.locked)
             if done is not None:
                 self.guard.ordered(done.at_ns)
-                self._book_paper(done, out)
+                self._book_paper(position, done, out)
                 return
-        done = paper.inside_exit(bar)
-        if done is not None:
-            self._book_paper(done, out)
+        if position is not None:
+            done = paper.inside_exit(position, bar)
+            if done is not None:
+                self._book_paper(position, done, out)
 
-    def _book_paper(self, done: Exit, out: list[Command]) -> None:
-        position = self.paper.position
-        assert position is not None, "only an open position is booked"
+    def _book_paper(self, position: Position, done: Exit, out: list[Command]) -> None:
         trade = position.closed(self.guard.trades + 1, done.at_ns, done.price, done.reason, self.params)
         self.paper.position = None
         self.guard.exited(trade.net_cents, done.at_ns)

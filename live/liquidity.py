@@ -127,14 +127,14 @@ class Liquidity:
         """Step 5: add the bar to session ranges and day buffer, confirm pivots, BSL before SSL."""
         for session in self.sessions.active:
             session.count += 1
-            if high > session.high:
+            if high > session.high:  # noqa: PLR1730 - max() and min() cost more than the whole step
                 session.high = high
-            if low < session.low:
+            if low < session.low:  # noqa: PLR1730 - max() and min() cost more than the whole step
                 session.low = low
         self._stamps.append(ts_ns)
-        if high > self._day_high:
+        if high > self._day_high:  # noqa: PLR1730 - max() and min() cost more than the whole step
             self._day_high = high
-        if low < self._day_low:
+        if low < self._day_low:  # noqa: PLR1730 - max() and min() cost more than the whole step
             self._day_low = low
         if self._highs.add(high):
             self._confirm(self._highs, ts_ns + NS_PER_MIN, out)
@@ -157,7 +157,7 @@ class Liquidity:
             tail = f":{pivot.ts_ns // NS_PER_S}"
             pivot.pool = self._define("SW", side, -side * pivot.x, defined_ns, expires_ns, out, tail)
 
-    def _define(  # noqa: PLR0913 - a pool is defined by exactly these
+    def _define(
         self, kind: str, side: int, level: int, defined_ns: int, expires_ns: int, out: list[Command], tail: str = ""
     ) -> Pool:
         self._seq += 1

@@ -46,10 +46,9 @@ class PaperFills:
         """Let an approved entry wait for the next real bar."""
         self.pending = (signal, qty)
 
-    def try_entry(self, bar: Bar, ordinal: int) -> str:
-        """Fill or cancel the waiting entry on ``bar``; return the reason of a cancel (STALE, GAP), else empty."""
-        assert self.pending is not None, "only a waiting entry can be tried"
-        signal, qty = self.pending
+    def try_entry(self, waiting: tuple[Signal, int], bar: Bar, ordinal: int) -> Position | str:
+        """Fill the waiting entry on ``bar`` and return the position, or the reason of a cancel (STALE, GAP)."""
+        signal, qty = waiting
         self.pending = None
         side = signal.side
         late = bar.ts_ns - signal.bar_ts_ns > self._params.max_entry_delay_min * NS_PER_MIN
@@ -60,12 +59,10 @@ class PaperFills:
             return "GAP"
         entry_m = open_m + self._params.slip_ticks
         self.position = Position(signal, qty, bar.ts_ns, side * entry_m, entry_m, entry_m)
-        return ""
+        return self.position
 
-    def clock_exit(self, bar: Bar, minute: int, ordinal: int, lock: str) -> Exit | None:
+    def clock_exit(self, position: Position, bar: Bar, minute: int, ordinal: int, lock: str) -> Exit | None:
         """Return the clock exit due at the open of ``bar``, which is not the entry bar; precedence of pj1 S5.6."""
-        position = self.position
-        assert position is not None, "only an open position can exit"
         signal = position.signal
         if ordinal != signal.ordinal or bar.contract != signal.contract:
             reason = "DAY_ROLL"
@@ -80,10 +77,8 @@ class PaperFills:
         price = bar.open_ticks - signal.side * self._params.slip_ticks
         return Exit(bar.ts_ns, price, reason, by_clock=True)
 
-    def inside_exit(self, bar: Bar) -> Exit | None:
+    def inside_exit(self, position: Position, bar: Bar) -> Exit | None:
         """Return the stop or target exit inside ``bar``, the entry bar included; stop first (pj1 S5.7)."""
-        position = self.position
-        assert position is not None, "only an open position can exit"
         position.see(bar.high_ticks, bar.low_ticks)
         signal = position.signal
         side = signal.side

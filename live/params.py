@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final
 
 from live.market import Instrument
 from live.trading_day import MINUTES_PER_DAY, minute_of_wall
@@ -270,26 +270,23 @@ def _moment(name: str, value: object) -> int:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
-def _plain(name: str, value: object) -> object:
+def _plain(name: str, value: Any) -> object:
     """Return a field as the JSON value that its reader takes."""
     if name in _MONEY:
-        assert isinstance(value, int), name
         return f"{value // 100}.{value % 100:02d}"
-    if name == "sessions":
-        assert isinstance(value, tuple), name
-        return [[row.name, _wall(row.start_m), _wall(row.end_m)] for row in value]
-    if name == "windows":
-        assert isinstance(value, tuple), name
-        return [[_wall(start), _wall(end)] for start, end in value]
-    if name == "flat_at":
-        assert isinstance(value, int), name
-        return _wall(value)
-    if name == "blackouts":
-        assert isinstance(value, tuple), name
-        return [[datetime.fromtimestamp(ts, UTC).isoformat() for ts in row] for row in value]
-    if isinstance(value, tuple):
-        return list(value)
-    return value if isinstance(value, int) else str(value)
+    match name:
+        case "sessions":
+            return [[row.name, _wall(row.start_m), _wall(row.end_m)] for row in value]
+        case "windows":
+            return [[_wall(start), _wall(end)] for start, end in value]
+        case "flat_at":
+            return _wall(value)
+        case "blackouts":
+            return [[datetime.fromtimestamp(ts, UTC).isoformat() for ts in row] for row in value]
+        case "use_kinds":
+            return list(value)
+        case _:
+            return value if isinstance(value, int) else str(value)
 
 
 def _wall(minute: int) -> str:

@@ -113,7 +113,8 @@ class PoolBook:
     def _drop(self, pool: Pool) -> None:
         book = self._defined[pool.side]
         place = bisect_left(book, (pool.mlevel, pool.seq))
-        assert book[place][2] is pool, f"pool {pool.pool_id} is not in the book"
+        if place == len(book) or book[place][2] is not pool:
+            raise RuntimeError(f"pool {pool.pool_id} is not among the DEFINED pools of the book")
         del book[place]
 
     def _set_trigger(self, side: int) -> None:

@@ -144,7 +144,7 @@ class PoolRules:
 
 
 def advance(pool: Pool, event: PoolEvent, bar: MirroredBar | None = None) -> Transition:
-    """Apply one event to ``pool`` and return the table's transition; raise IllegalTransition and change nothing else."""
+    """Apply one event to ``pool`` and return the table's transition, or raise IllegalTransition and change nothing."""
     transition = TABLE.get((pool.state, event))
     if transition is None:
         raise IllegalTransition(f"pool {pool.pool_id}: {event} is not possible in state {pool.state}")

@@ -160,7 +160,7 @@ class PivotSide:
         for earlier in reversed(self.pivots):
             between = xs[earlier.index + 1 : upto]
             if between:
-                peak = max(peak, max(between))
+                peak = max(peak, *between)
             if peak > max(earlier.x, pivot.x):
                 return None
             if abs(earlier.x - pivot.x) <= self._tol:

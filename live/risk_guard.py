@@ -139,7 +139,7 @@ class RiskGuard:
         gates = tuple(zip(GATES, answers, strict=True))
         if all(answers):
             return Approved(signal, qty, gates)
-        name = GATES[answers.index(False)]  # noqa: FBT003
+        name = GATES[answers.index(False)]
         reasons = {"OUTSIDE": around.outside, "DAY_LOCK": self.locked}
         return Refused(signal, reasons.get(name, name), gates)
 

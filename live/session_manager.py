@@ -62,7 +62,7 @@ class TradePlanner:
         self._r_den = params.target_r.denominator
 
     def plan(self, order: Sequence[Pool], close: int, when: tuple[int, int, int], contract: str) -> Signal:
-        """Return the signal of ``order`` (winner first); ``close`` is the raw close, ``when`` = (bar ts, close ns, ordinal).
+        """Return the signal of ``order`` (winner first) at raw ``close``; ``when`` = (bar ts, its close ns, ordinal).
 
         The target is floored toward the entry with the exact rational R (pj1 S5.3).
         """
@@ -93,7 +93,7 @@ class TradePlanner:
 
 
 def quantity(params: Params, risk_ticks: int, day_net_cents: int) -> int:
-    """Return the contracts whose planned worst case fits the trade's and the day's budget (pj1 S5.4); 0 if none does."""
+    """Return the contracts whose planned worst case fits the trade's and the day's budget (pj1 S5.4), 0 if none."""
     budget = min(params.risk_per_trade_cents, params.max_daily_loss_cents + day_net_cents)
     each = (risk_ticks + 2 * params.slip_ticks) * params.tick_cents + 2 * params.comm_side_cents
     return max(0, min(params.max_qty, budget // each))

@@ -31,9 +31,9 @@ _SATURDAY: Final = 5
 @lru_cache(maxsize=65_536)
 def _offset_of_hour_s(hour: int) -> int:
     """Return New York's UTC offset in seconds during UTC hour ``hour`` (hours since the epoch)."""
-    offset = datetime.fromtimestamp(hour * _HOUR_S, ET).utcoffset()
-    assert offset is not None, "a zone always knows its offset"
-    return int(offset.total_seconds())
+    start_s = hour * _HOUR_S
+    wall = datetime.fromtimestamp(start_s, ET).replace(tzinfo=UTC)
+    return int(wall.timestamp()) - start_s
 
 
 def et_offset_s(ns: int) -> int:
@@ -87,9 +87,9 @@ def at_minute_ns(day: date, minute: int) -> int:
 def minute_of_wall(text: str) -> int:
     """Return the minute of the trading day of an ET wall time ``HH:MM``; raise ValueError on anything else."""
     hours, colon, minutes = text.partition(":")
-    if not (colon and len(minutes) == 2 and hours.isascii() and minutes.isascii()):  # noqa: PLR2004
+    if not (colon and len(minutes) == 2 and hours.isascii() and minutes.isascii()):
         raise ValueError(f"{text!r} is not a time HH:MM")
-    if not (hours.isdigit() and minutes.isdigit() and int(hours) < 24 and int(minutes) < 60):  # noqa: PLR2004
+    if not (hours.isdigit() and minutes.isdigit() and int(hours) < 24 and int(minutes) < 60):
         raise ValueError(f"{text!r} is not a time HH:MM")
     return (int(hours) * 60 + int(minutes) - OPEN_WALL_MIN) % MINUTES_PER_DAY
 

@@ -98,8 +98,7 @@ def load_columns(path: Path, instrument: Instrument, *, front: bool = False, sna
     if snap:
         ticks = _snapped(numbers, instrument.tick)
     else:
-        for name in PRICES:
-            checks.append(_grid_check(table, name, numbers[name], ticks[name], instrument))
+        checks += [_grid_check(table, name, numbers[name], ticks[name], instrument) for name in PRICES]
         checks.append(_shape_check(table, ticks))
     _refuse_first(path, ts_ns, checks)
     volume = np.ceil(numbers["volume"]).astype(np.int64)

@@ -89,7 +89,7 @@ def read_params(path: Path | None, symbol: str | None = None) -> Params:
         raise BacktestInputError(f"{error}{where}") from error
 
 
-def run_backtest(  # noqa: PLR0913 - the choices of one command
+def run_backtest(
     bars_path: Path,
     out_dir: Path,
     params: Params,

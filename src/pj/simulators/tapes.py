@@ -108,7 +108,8 @@ class BarTape(MinuteTape):
 
     def _make(self, low: int, high: int) -> list[Print]:
         close = self.columns[4]
-        rows = [Row(*(int(column[i]) for column in self.columns), self.span_ns) for i in range(low, high)]
+        parts = zip(*(column[low:high].tolist() for column in self.columns), strict=True)
+        rows = [Row(ts, o, h, lo, c, volume, self.span_ns) for ts, o, h, lo, c, volume in parts]
         return minute_prints(rows, int(close[low - 1]) if low else None)
 
 
@@ -119,7 +120,8 @@ class TradeTape(MinuteTape):
     columns: tuple[IntArray, ...] = ()
 
     def _make(self, low: int, high: int) -> list[Print]:
-        return [Print(*(int(column[i]) for column in self.columns)) for i in range(low, high)]
+        ts, price, size = (column[low:high].tolist() for column in self.columns)
+        return [Print(*parts) for parts in zip(ts, price, size, strict=True)]
 
 
 @dataclass(slots=True)

@@ -1,1 +1,3 @@
 """Touch the world: processes, files, brokers, console, simulators."""
+
+__version__ = "0.1.0"

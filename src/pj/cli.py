@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from pj import __version__
 from pj.verbs.schema import EXIT_CODES, UsageError, Verb
 from pj.verbs.table import VERBS
 
@@ -64,9 +65,7 @@ def _run(words: list[str]) -> int:
         print(json.dumps({verb.name: verb.describe() for verb in VERBS}, indent=2))
         return 0
     if words[0] == "--version":
-        from importlib.metadata import version
-
-        print(f"pj-engine {version('pj-engine')}")
+        print(f"pj-engine {__version__}")
         return 0
     found = _find(words)
     if found is None:

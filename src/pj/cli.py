@@ -29,6 +29,7 @@ USER_ERRORS: Final = {
     "pj.channels.files.WriteFailed": 3,
     "pj.demo.DemoError": 2,
     "live.params.ParamsError": 2,
+    "strategies.mle.bar_file.BacktestInputError": 2,
 }
 
 

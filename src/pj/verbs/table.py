@@ -13,7 +13,6 @@ JSON: Final = Argument("--json", "report as JSON on stdout", kind="flag")
 SETTINGS: Final = (CONFIG, SET, RUN_DIR)
 
 _TEXT: Final = {"type": "string"}
-_NUMBER: Final = {"type": "number"}
 _WHOLE: Final = {"type": "integer"}
 _TRUTH: Final = {"type": "boolean"}
 _OBJECT: Final = {"type": "object"}
@@ -137,7 +136,24 @@ VERBS: Final[tuple[Verb, ...]] = (
             Argument("--symbol", "what is traded", choices=("NQ", "MNQ", "ES", "MES"), default="MNQ"),
             JSON,
         ),
-        object_output("counts and money of the run", trades=_WHOLE, events=_WHOLE, net_usd=_TEXT, out=_TEXT),
+        object_output(
+            "counts and money of the run",
+            bars=_WHOLE,
+            first_bar=_TEXT,
+            last_bar=_TEXT,
+            pools=_OBJECT,
+            sweeps=_WHOLE,
+            reclaims=_WHOLE,
+            signals=_WHOLE,
+            refusals=_OBJECT,
+            cancels=_OBJECT,
+            locks=_WHOLE,
+            trades=_WHOLE,
+            wins=_WHOLE,
+            net_usd=_TEXT,
+            trades_path=_TEXT,
+            events_path=_TEXT,
+        ),
         codes=(0, 2),
         detail="A backtest shows what the rules would have done; it proves no edge.",
     ),
@@ -151,7 +167,13 @@ VERBS: Final[tuple[Verb, ...]] = (
             Argument("--speed", "run seconds per real second", "float", default=1.0),
             Argument("--ledger", "CSV of every tick sent", "path"),
             Argument("--run-dir", "run folder for ledger and stats", "path", metavar="DIR"),
-            Argument("--cash", "the account's cash in USD", "float"),
+            Argument("--cash", "the account's USD at the start", default="100000", metavar="USD"),
+            Argument("--commission", "USD per contract and side", default="0.62", metavar="USD"),
+            Argument("--master-client", "client id that is told every client's orders and fills", "int", default=0),
+            Argument("--control-port", "TCP port for fault commands, one JSON object per line", "int"),
+            Argument("--rate", "flood: synthetic ticks per second instead of the tape's", "float", default=0.0),
+            Argument("--rate-seconds", "length of the flood in real seconds, 0 = endless", "float", default=0.0),
+            Argument("--rate-batch", "most ticks per write in a flood", "int", default=50),
         ),
         codes=(0, 2),
         forward=True,
@@ -212,17 +234,14 @@ VERBS: Final[tuple[Verb, ...]] = (
     Verb(
         "audit verify",
         "Check the hash chain of a run's journals and name the first bad line.",
-        "pj.verbs.audit:verify",
+        "pj.verbs.audit:verify_journals",
         (*SETTINGS, Argument("--date", "only this trade date", "date"), JSON),
-        object_output("ok, and what each journal holds", ok=_TRUTH, journals={"type": "array", "items": _OBJECT}),
+        object_output(
+            "ok, what each journal holds, and the first bad line",
+            ok=_TRUTH,
+            journals={"type": "array", "items": _OBJECT},
+            trouble=_TEXT,
+        ),
         codes=(0, 1, 2),
-    ),
-    Verb(
-        "audit fidelity",
-        "Compare what the feed sent, what was taped and what stands in the sheet.",
-        "pj.verbs.audit:fidelity",
-        (*SETTINGS, Argument("--date", "trade date; default: the last one", "date"), JSON),
-        object_output("ticks at each station, and how many are lost or doubled", ok=_TRUTH, loss_percent=_NUMBER),
-        codes=(0, 1, 2, 3),
     ),
 )

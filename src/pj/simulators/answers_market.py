@@ -62,6 +62,7 @@ def tick_by_tick(core: Core, session: Session, fields: Fields) -> None:
         session.error(request_id, 321, f"Error validating request: tick-by-tick type {kind!r} is not known")
         return
     session.prints[request_id] = kind
+    core.subscribed.set()
     _note(core, session, "SUBSCRIBE", request_id)
 
 

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from pj.channels.rundir import RunDir
+from pj.channels.stats import StatsWriter
 from pj.clock import Clock, ClockError, ScaledClock, SystemClock, clock_from_env
 from pj.simulators import gateway_options
 from pj.simulators.account import Account
 from pj.simulators.eastern import at, closes, opens
+from pj.simulators.gateway_control import Control, ControlPort, gauges
 from pj.simulators.gateway_core import Core
 from pj.simulators.gateway_feed import Feed
+from pj.simulators.gateway_flood import flood
 from pj.simulators.gateway_options import GENERATOR, Options, UsageError
 from pj.simulators.gateway_session import Session
 from pj.simulators.ledger import Ledger
 from pj.simulators.matching import Book
+from pj.simulators.paths import NS_PER_S
 from pj.simulators.tapes import Library, Tape, TapeError, load
 
 HOST = "127.0.0.1"
@@ -69,42 +75,92 @@ def make_clock(options: Options, start_ns: int, env: Mapping[str, str]) -> Clock
     return clock
 
 
+def _core(options: Options, window: Window, env: Mapping[str, str]) -> Core:
+    ledger_path = options.ledger
+    if ledger_path is None and options.run_dir is not None:
+        ledger_path = options.run_dir / "simulators" / "gateway_ledger.csv"
+    return Core(
+        clock=make_clock(options, window.start_ns, env),
+        tape=window.tape,
+        others=window.others,
+        book=Book(
+            Account(Fraction(options.cash_usd), options.commission_usd),
+            # Order numbers begin at the real time, so that they never repeat over restarts of the gateway.
+            base_id=time.time_ns() // NS_PER_S % 2_000_000_000,
+        ),
+        ledger=Ledger(ledger_path, window.tape.future.local_symbol),
+        master_client=options.master_client,
+    )
+
+
 async def serve(options: Options, window: Window, env: Mapping[str, str]) -> None:
     """Serve clients and play the window until SIGINT or SIGTERM."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     _on_stop_signals(loop, stop)
-    ledger_path = options.ledger
-    if ledger_path is None and options.run_dir is not None:
-        ledger_path = options.run_dir / "simulators" / "gateway_ledger.csv"
-    account = Account(Fraction(options.cash_usd), options.commission_usd)
-    ledger = Ledger(ledger_path, window.tape.future.local_symbol)
-    core = Core(
-        clock=make_clock(options, window.start_ns, env),
-        tape=window.tape,
-        others=window.others,
-        # Order numbers begin at the real time, so that they never repeat over restarts of the gateway.
-        book=Book(account, base_id=time.time_ns() // 1_000_000_000 % 2_000_000_000),
-        ledger=ledger,
-        master_client=options.master_client,
-    )
+    # The ports come first: when one is taken, no file has been touched.
+    server = await _listen(options.port, lambda: Session(core))
+    control = None
+    if options.control_port is not None:
+        control = await _listen(options.control_port, lambda: ControlPort(Control(core, feed)))
+    core = _core(options, window, env)
     feed = Feed(core, window.start_ns, window.end_ns)
-    server = await loop.create_server(lambda: Session(core), HOST, options.port)
-    port = server.sockets[0].getsockname()[1]
-    print(f"READY gateway {HOST}:{port}", flush=True)
-    playing = asyncio.create_task(feed.run())
+    words = [f"READY gateway {HOST}:{_port(server)}", f"contract={core.future.local_symbol}"]
+    await server.start_serving()
+    if control is not None:
+        await control.start_serving()
+        words.append(f"control={_port(control)}")
+    tasks = [asyncio.create_task(_play(core, feed, options))]
+    if options.run_dir is not None:
+        tasks.append(asyncio.create_task(_beat(core, options.run_dir, env.get("PJ_INSTANCE", ""))))
+    print(" ".join(words), flush=True)
+    stopping = asyncio.create_task(stop.wait())
     try:
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({playing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if playing.done():
-            playing.result()
-        await stop.wait()
+        # A part that fails ends the gateway with its error; a tape that has ended leaves it serving.
+        pending = {*tasks, stopping}
+        while not stopping.done():
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
     finally:
-        playing.cancel()
-        server.close()
+        for task in (*tasks, stopping):
+            task.cancel()
+        for listener in (server, control):
+            if listener is not None:
+                listener.close()
         for session in list(core.clients.values()):
             session.drop()
-        ledger.close()
+        await asyncio.sleep(0)
+        core.ledger.close()
+
+
+async def _listen(port: int, factory: Callable[[], asyncio.Protocol]) -> asyncio.Server:
+    """Take a port without serving yet; raise UsageError when it cannot be taken."""
+    loop = asyncio.get_running_loop()
+    try:
+        return await loop.create_server(factory, HOST, port, start_serving=False)
+    except OSError as error:
+        raise UsageError(f"port {port} cannot be used: {error.strerror or error}; choose another") from error
+
+
+def _port(server: asyncio.Server) -> int:
+    return int(server.sockets[0].getsockname()[1])
+
+
+async def _play(core: Core, feed: Feed, options: Options) -> None:
+    if options.rate:
+        await flood(core, feed, options.rate, options.rate_seconds, options.rate_batch)
+    else:
+        await feed.run()
+
+
+async def _beat(core: Core, run_dir: Path, instance: str) -> None:
+    """Replace the stats file once per real second."""
+    folder = RunDir(run_dir, core.future.instrument)
+    writer = StatsWriter(folder.state("gateway"), "gateway", instance or secrets.token_hex(8))
+    while True:
+        writer.beat("RUNNING", **gauges(core))
+        await asyncio.sleep(1.0)
 
 
 def _on_stop_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
@@ -124,9 +180,6 @@ def main(argv: Sequence[str] | None = None, env: Mapping[str, str] = os.environ)
         asyncio.run(serve(options, window, env))
     except (UsageError, TapeError, ClockError) as error:
         print(f"gateway: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"gateway: port {options.port} cannot be used: {error.strerror or error}", file=sys.stderr)
         return 2
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -66,10 +67,12 @@ class Faults:
     """Hold the faults switched on through the control port.
 
     ``silent``: subscriptions stay, no market data is sent. ``mute``: nothing at all is sent, as by a hung gateway.
+    ``refuse``: new connections are closed at once.
     """
 
     silent: bool = False
     mute: bool = False
+    refuse: bool = False
 
 
 @dataclass(slots=True)
@@ -89,6 +92,7 @@ class Core:
     late_prints: int = 0
     prints_played: int = 0
     finished: bool = False
+    subscribed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def future(self) -> Future:

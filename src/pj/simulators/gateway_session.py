@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ Handler = Callable[[Core, "Session", Fields], None]
 
 MAX_BACKLOG: Final = 64 * 1024 * 1024
 NO_ID: Final = -1
+# Linger on for 0 s: closing sends a RST. Two shorts on Windows, two ints elsewhere.
+_LINGER_NONE: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 FARM_NOTES: Final = (
     (2104, "Market data farm connection is OK:usfuture"),
     (2106, "HMDS data farm connection is OK:ushmds"),
@@ -62,6 +66,8 @@ class Session(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
+        if self.core.faults.refuse:
+            self.drop()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the client; its orders live on."""
@@ -111,6 +117,14 @@ class Session(asyncio.Protocol):
         """Close the connection after what is written (a clean FIN)."""
         if self._transport is not None:
             self._transport.close()
+
+    def reset(self) -> None:
+        """Break the connection with a RST: what was not sent is lost."""
+        if self._transport is None:
+            return
+        connection = self._transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
+        self._transport.abort()
 
     def error(self, request_id: int, code: int, message: str) -> None:
         """Tell the client an error or, with id -1, a notice."""

@@ -40,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ConfigError, ClockError) as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_USAGE
+    if not settings.sheets.enabled:
+        names = [name for name in names if name != "scribe"]
     headless = options.headless or "dashboard" not in names
     terminal = Terminal() if headless else open_terminal()
     times = settings.supervision

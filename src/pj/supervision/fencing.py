@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 START_TIME_TOLERANCE_S: Final = 1.0
 ORPHAN_LIMIT_S: Final = 10.0
+#: A status command that looks whether the lock is free holds it for an instant; that is no second Sentinel.
+PROBE_S: Final = 0.3
 
 
 class SecondSentinel(Exception):
@@ -46,7 +48,7 @@ class Birth:
 def take_rule(state_folder: Path, sentinel_pid: int | None) -> HeldLock:
     """Take the run folder's one Sentinel lock; raise SecondSentinel naming the holder's pid where it is known."""
     try:
-        return lock_file(state_folder / "sentinel.lock")
+        return lock_file(state_folder / "sentinel.lock", PROBE_S)
     except Locked:
         who = f" (pid {sentinel_pid})" if sentinel_pid else ""
         raise SecondSentinel(

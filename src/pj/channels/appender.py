@@ -6,13 +6,22 @@ last newline), so the next writer cuts them off and goes on; the bytes are kept 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
 
-from pj.channels.files import HeldLock, WriteFailed, fsync_dir, fsync_file, lock_file, open_append_fd, open_read_fd
-from pj.channels.files import write_all as _write_all
+from pj.channels.files import (
+    HeldLock,
+    WriteFailed,
+    fsync_dir,
+    fsync_file,
+    lock_file,
+    open_append_fd,
+    open_read_fd,
+    write_all,
+)
 
 _BLOCK: Final = 1 << 16
 DEFAULT_LOCK_WAIT_S: Final = 1.0
@@ -65,12 +74,10 @@ class AppendFile:
             self._mend()
         self._unclean = True
         try:
-            _write_all(self._fd, data)
+            write_all(self._fd, data)
         except OSError as error:
-            try:
+            with contextlib.suppress(WriteFailed):  # still unclean then: the next append tries again
                 self._mend()
-            except WriteFailed as worse:
-                raise worse from error
             raise WriteFailed(self.path, error) from error
         self.size += len(data)
         self._unclean = False

@@ -179,9 +179,9 @@ def lock_file(path: Path, wait_s: float = 0.0) -> HeldLock:
 
     Raises Locked when another writer, in this or any other process, still holds it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, flags, _FILE_MODE)
     except OSError as error:
         raise WriteFailed(path, error) from error

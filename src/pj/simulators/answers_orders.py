@@ -11,7 +11,7 @@ from pj.simulators.answers_reference import NO_DEFINITION, nothing, query
 from pj.simulators.eastern import is_open
 from pj.simulators.gateway_core import Core
 from pj.simulators.matching import DONE, ErrorNotice, Fill, FillNotice, Notice, Order, OrderNotice, Status
-from pj.simulators.wire import Fields
+from pj.simulators.wire import Field, Fields
 
 if TYPE_CHECKING:
     from pj.simulators.contracts import Future
@@ -39,6 +39,9 @@ def place_order(core: Core, session: Session, fields: Fields) -> None:
         session.error(order_id, 110, "The price does not conform to the minimum price variation for this contract.")
         return
     if order is None:
+        return
+    if _what_if(fields):
+        _answer_what_if(core, session, order)
         return
     core.next_ids[session.client_id] = max(expected, order_id + 1)
     now = core.clock.now_ns()
@@ -80,6 +83,43 @@ def _read_order(session: Session, order_id: int, future: Future, fields: Fields)
         outside_rth=outside,
         open_close=open_close,
     )
+
+
+def _what_if(fields: Fields) -> bool:
+    """Read on behind the order's head to its whatIf flag, past the groups that are only there when used."""
+    fields.skip(17)
+    delta_neutral = fields.text()
+    fields.skip(9 if delta_neutral else 1)
+    fields.skip(6)
+    scale_increment = fields.price()
+    fields.skip(10 if scale_increment not in ("", "0", "0.0") else 3)
+    hedge = fields.text()
+    fields.skip(5 if hedge else 4)
+    fields.skip(3 if fields.flag() else 0)
+    if fields.text():
+        fields.skip(2 * fields.integer())
+    fields.skip(1)
+    return fields.flag()
+
+
+def _answer_what_if(core: Core, session: Session, order: Order) -> None:
+    """Tell the margin an order would need, without placing it."""
+    account, mark = core.book.account, core.market.last
+    held = account.position(order.future).quantity
+    before = account.margin_usd(order.future, held)
+    after = account.margin_usd(order.future, held + order.side * order.quantity)
+    equity = float(account.cash_usd + account.unrealized_usd(order.future, mark))
+    figures = {
+        "Before": (before, equity),
+        "Change": (after - before, 0.0),
+        "After": (after, equity),
+    }
+    state: dict[str, Field] = {"whatIf": True, "status": "PreSubmitted", "commissionCurrency": "USD"}
+    for when, (margin, worth) in figures.items():
+        state |= {f"initMargin{when}": float(margin), f"maintMargin{when}": float(margin)}
+        state[f"equityWithLoan{when}"] = worth
+    state["commission"] = account.commission_usd * order.quantity
+    session.send(order_replies.open_order(session.version, account.account_id, order, state))
 
 
 def cancel_order(core: Core, session: Session, fields: Fields) -> None:

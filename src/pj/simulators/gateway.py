@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Final
 
 from pj.channels.rundir import RunDir
 from pj.channels.stats import StatsWriter
 from pj.clock import Clock, ClockError, ScaledClock, SystemClock, clock_from_env
-from pj.simulators import gateway_options
+from pj.simulators import answers_account, gateway_options
 from pj.simulators.account import Account
 from pj.simulators.eastern import at, closes, opens
 from pj.simulators.gateway_control import Control, ControlPort, gauges
@@ -30,7 +31,8 @@ from pj.simulators.matching import Book
 from pj.simulators.paths import NS_PER_S
 from pj.simulators.tapes import Library, Tape, TapeError, load
 
-HOST = "127.0.0.1"
+HOST: Final = "127.0.0.1"
+_REVALUE_S: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ async def serve(options: Options, window: Window, env: Mapping[str, str]) -> Non
     if control is not None:
         await control.start_serving()
         words.append(f"control={_port(control)}")
-    tasks = [asyncio.create_task(_play(core, feed, options))]
+    tasks = [asyncio.create_task(_play(core, feed, options)), asyncio.create_task(_revalue(core))]
     if options.run_dir is not None:
         tasks.append(asyncio.create_task(_beat(core, options.run_dir, env.get("PJ_INSTANCE", ""))))
     print(" ".join(words), flush=True)
@@ -152,6 +154,15 @@ async def _play(core: Core, feed: Feed, options: Options) -> None:
         await flood(core, feed, options.rate, options.rate_seconds, options.rate_batch)
     else:
         await feed.run()
+
+
+async def _revalue(core: Core) -> None:
+    """Tell account subscribers the open profit of the moment every few real seconds while there is a position."""
+    while True:
+        await asyncio.sleep(_REVALUE_S)
+        if core.book.account.position(core.future).quantity:
+            for session in list(core.clients.values()):
+                answers_account.after_fill(core, session, core.future)
 
 
 async def _beat(core: Core, run_dir: Path, instance: str) -> None:

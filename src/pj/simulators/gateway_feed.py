@@ -18,6 +18,7 @@ from pj.simulators.answers_market import print_messages, quotes_of
 from pj.simulators.answers_orders import publish
 from pj.simulators.eastern import MIN_NS, opens, trade_date
 from pj.simulators.gateway_core import Core
+from pj.simulators.matching import Notice
 from pj.simulators.paths import NS_PER_S, Print
 from pj.simulators.tapes import Tape
 
@@ -65,10 +66,11 @@ class Feed:
         while waiting is not None or clock.now_ns() < self._end_ns:
             now = clock.now_ns()
             batch: list[Print] = []
+            watched = any(session.prints for session in core.clients.values())
             # Strictly before: a clock held at the window's start lets nothing go until it runs.
             while waiting is not None and waiting[0] < now and len(batch) < MAX_BATCH:
                 batch.append(waiting[1])
-                core.late_prints += bool(now >= waiting[1].exch_ns // MIN_NS * MIN_NS + MIN_NS)
+                core.late_prints += watched and now >= waiting[1].exch_ns // MIN_NS * MIN_NS + MIN_NS
                 waiting = next(queue, None)
             if batch:
                 self.play(batch)
@@ -82,15 +84,16 @@ class Feed:
     def play(self, batch: Sequence[Print]) -> None:
         """Move the market by ``batch`` and send it: the prints in one write per client, then what they filled."""
         core = self._core
-        notices = []
+        now = core.clock.now_ns()
+        notices: list[Notice] = []
         for item in batch:
             day = trade_date(item.exch_ns)
             if day != self._day:
                 self._day = day
                 core.market.turn_day()
-                notices += core.book.end_day(item.exch_ns)
+                notices += core.book.end_day(now)
             core.market.trade(item)
-            notices += core.book.trade(item, core.market)
+            notices += core.book.trade(item, core.market, now)
         core.prints_played += len(batch)
         if not core.faults.silent:
             for session in list(core.clients.values()):

@@ -145,14 +145,14 @@ class Book:
         """Take a new order or a change of a live one."""
         key = (order.client_id, order.order_id)
         if key in self.orders:
-            return list(self._modify(self.orders[key], order, market, now_ns, is_open))
+            return list(self._modify(self.orders[key], order, market, now_ns, is_open=is_open))
         if refusal := self._refusal(order):
             return [refusal]
         order.perm_id = self.base_id + len(self.orders) + 1
         self.orders[key] = order
         if not order.transmit:
             return []
-        return list(self._release(order, market, now_ns, is_open))
+        return list(self._release(order, market, now_ns, is_open=is_open))
 
     def cancel(self, client_id: int, order_id: int, now_ns: int) -> list[Notice]:
         """Cancel one order and, when it never filled completely, its children."""
@@ -174,14 +174,14 @@ class Book:
         ending = [order for order in self._unfinished() if order.tif == "DAY"]
         return [notice for order in ending for notice in self._end(order, now_ns)]
 
-    def trade(self, item: Print, market: Quotes) -> list[Notice]:
-        """Match the working orders against one print."""
+    def trade(self, item: Print, market: Quotes, now_ns: int) -> list[Notice]:
+        """Match the working orders against one print played at ``now_ns``."""
         if not self._live:
             return []
         notices: list[Notice] = []
         for order in sorted(self._live.values(), key=lambda live: live.perm_id):
             if order.working and (price := _touched(order, item.price_ticks, market)) is not None:
-                notices += self._fill(order, price, market, item.exch_ns, True)
+                notices += self._fill(order, price, market, now_ns, is_open=True)
         return notices
 
     def _unfinished(self) -> Iterator[Order]:
@@ -211,7 +211,7 @@ class Book:
         own = (other for (client, _), other in self.orders.items() if client == order.client_id)
         return [other for other in own if root in (other.order_id, other.parent_id) and other.status is Status.HELD]
 
-    def _release(self, order: Order, market: Quotes, now_ns: int, is_open: bool) -> Iterator[Notice]:
+    def _release(self, order: Order, market: Quotes, now_ns: int, *, is_open: bool) -> Iterator[Notice]:
         family = self._family(order)
         for member in family:
             member.status = Status.PRE_SUBMITTED
@@ -219,9 +219,9 @@ class Book:
         for member in family:
             parent = self.orders.get((member.client_id, member.parent_id)) if member.parent_id else None
             if member.status is Status.PRE_SUBMITTED and (parent is None or parent.status is Status.FILLED):
-                yield from self._activate(member, market, now_ns, is_open)
+                yield from self._activate(member, market, now_ns, is_open=is_open)
 
-    def _activate(self, order: Order, market: Quotes, now_ns: int, is_open: bool) -> Iterator[Notice]:
+    def _activate(self, order: Order, market: Quotes, now_ns: int, *, is_open: bool) -> Iterator[Notice]:
         if not self.account.affords(order.future, order.side * order.quantity, market.last):
             text = "Order rejected - reason:available funds are insufficient for the margin of this order"
             yield ErrorNotice(order.client_id, order.order_id, 201, text)
@@ -232,9 +232,9 @@ class Book:
         yield OrderNotice(replace(order))
         price = _marketable(order, market) if is_open else None
         if price is not None:
-            yield from self._fill(order, price, market, now_ns, is_open)
+            yield from self._fill(order, price, market, now_ns, is_open=is_open)
 
-    def _fill(self, order: Order, price_ticks: int, market: Quotes, now_ns: int, is_open: bool) -> Iterator[Notice]:
+    def _fill(self, order: Order, price_ticks: int, market: Quotes, now_ns: int, *, is_open: bool) -> Iterator[Notice]:
         quantity = min(order.remaining, self.fill_cap or order.remaining)
         order.filled += quantity
         order.paid_ticks += quantity * price_ticks
@@ -254,7 +254,7 @@ class Book:
         if order.status is Status.FILLED:
             for child in list(self._children(order)):
                 if child.status is Status.PRE_SUBMITTED:
-                    yield from self._activate(child, market, now_ns, is_open)
+                    yield from self._activate(child, market, now_ns, is_open=is_open)
 
     def _children(self, order: Order) -> Iterable[Order]:
         return [
@@ -291,7 +291,7 @@ class Book:
         for child in self._children(order):
             yield from self._end(child, now_ns)
 
-    def _modify(self, order: Order, wanted: Order, market: Quotes, now_ns: int, is_open: bool) -> Iterator[Notice]:
+    def _modify(self, order: Order, wanted: Order, market: Quotes, now_ns: int, *, is_open: bool) -> Iterator[Notice]:
         client, number = order.client_id, order.order_id
         if order.status is Status.FILLED:
             yield ErrorNotice(client, number, 104, "Cannot modify a filled order.")
@@ -307,12 +307,12 @@ class Book:
         order.limit_ticks, order.stop_ticks = wanted.limit_ticks, wanted.stop_ticks
         if order.status is Status.HELD:
             if wanted.transmit:
-                yield from self._release(order, market, now_ns, is_open)
+                yield from self._release(order, market, now_ns, is_open=is_open)
             return
         yield OrderNotice(replace(order))
         price = _marketable(order, market) if is_open and order.working else None
         if price is not None:
-            yield from self._fill(order, price, market, now_ns, is_open)
+            yield from self._fill(order, price, market, now_ns, is_open=is_open)
 
 
 def _marketable(order: Order, market: Quotes) -> int | None:

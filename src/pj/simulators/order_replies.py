@@ -105,6 +105,7 @@ _COMPLETED: Final = (
     " autoCancelDate filledQuantity refFuturesConId autoCancelParent shareholder imbalanceOnly routeMarketableToBbo"
     f" parentPermId completedTime completedStatus {_PEGS}"
 ).split()
+_NO_STATE: Final[Mapping[str, Field]] = {}
 _SINCE: Final = {"duration": 159, "postToAts": 160, **dict.fromkeys(_PEGS.split(), 170)}
 
 
@@ -165,10 +166,10 @@ def order_status(order: Order) -> bytes:
     return frame(*head, order.perm_id, order.parent_id, last, order.client_id, held, 0)
 
 
-def open_order(version: int, account: str, order: Order) -> bytes:
-    """Return the order with its state."""
+def open_order(version: int, account: str, order: Order, state: Mapping[str, Field] = _NO_STATE) -> bytes:
+    """Return the order with its state; ``state`` adds or replaces fields by wire name."""
     head: list[Field] = [5, order.order_id, *contract_fields(order.future, "CME")]
-    return frame(*head, *_listed(_OPEN, _known(account, order), _dropped(version, completed=False)))
+    return frame(*head, *_listed(_OPEN, {**_known(account, order), **state}, _dropped(version, completed=False)))
 
 
 def open_order_end() -> bytes:

@@ -18,38 +18,10 @@ TEXT_SUFFIXES = {".py", ".md", ".toml", ".yaml", ".yml", ".txt", ".bat", ".cfg",
 GENERATED = ("uv.lock", "requirements/", "tests/golden/")
 
 #: live/ decides: whatever it needs to know of the world comes in as an event.
-BANNED_MODULES = frozenset(
-    [
-        "aiohttp",
-        "asyncio",
-        "concurrent",
-        "ctypes",
-        "glob",
-        "io",
-        "logging",
-        "multiprocessing",
-        "numpy",
-        "os",
-        "pandas",
-        "pathlib",
-        "pyarrow",
-        "random",
-        "requests",
-        "secrets",
-        "select",
-        "shutil",
-        "signal",
-        "socket",
-        "sqlite3",
-        "subprocess",
-        "sys",
-        "tempfile",
-        "threading",
-        "time",
-        "urllib",
-        "uuid",
-        "warnings",
-    ]
+BANNED_MODULES = (
+    {"aiohttp", "asyncio", "concurrent", "ctypes", "glob", "io", "logging", "multiprocessing", "numpy", "os"}
+    | {"pandas", "pathlib", "pyarrow", "random", "requests", "secrets", "select", "shutil", "signal", "socket"}
+    | {"sqlite3", "subprocess", "sys", "tempfile", "threading", "time", "urllib", "uuid", "warnings"}
 )
 BANNED_CALLS = {"open", "print", "input", "exec", "eval", "breakpoint", "__import__"}
 BANNED_METHODS = {"now", "utcnow", "today"}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from live.market import INSTRUMENTS, NS_PER_MIN, NS_PER_S, Tick, TickKind
 from pj.channels.appender import FormatMismatch
 from pj.channels.daytape import DayTape, next_turn
-from pj.channels.files import Locked
+from pj.channels.files import Locked, WriteFailed
 from pj.channels.formats import RAW_TAPE_COLUMNS, TAPE_COLUMNS, split_row
 from pj.channels.rundir import RunDir
 from pj.channels.tape import BadRow, TapeDamaged, TapeParser, TapeWriter, last_stamp, open_tape
@@ -204,6 +204,7 @@ def test_a_bad_row_is_refused_with_its_reason_and_the_stream_goes_on(row, reason
     assert ([tick.seq for tick in ticks], parser.bad, parser.holes) == ([2], 1, 0)
     assert bad[0].text == row
     assert reason in bad[0].reason
+    assert bad[0].recv_ns == (5 if row else None)
 
 
 def test_bytes_that_are_no_text_are_one_bad_row():
@@ -299,6 +300,26 @@ def test_a_hole_stays_open_over_the_turn_of_the_day(tmp_path):
     ticks, _bad = parse(tape.day.market)
     spans = [(t.exch_ns - TURN, t.recv_ns - TURN) for t in ticks if t.kind is TickKind.GAP]
     assert spans == [(-10 * NS_PER_S, 0), (0, 6)]
+
+
+def test_a_turn_that_the_disk_refuses_loses_nothing_and_is_told(tmp_path, monkeypatch):
+    run = RunDir(tmp_path, MNQ)
+    tape = DayTape(run, TURN - 10)
+    tape.add(TURN - 10, TickKind.STATUS)
+    blocked = run.day(date(2026, 4, 16)).folder
+    blocked.write_text("a file where the folder should be")
+    tape.cross_edges(TURN + 5)
+    tape.add(TURN + 5, TickKind.TRADE, "25001", 1)
+    with pytest.raises(WriteFailed, match="2026-04-16"):
+        tape.flush()
+    assert tape.pending == 0
+    blocked.unlink()
+    tape.flush()
+    tape.add(TURN + 6, TickKind.STATUS)
+    tape.close()
+    old, new = (parse(run.day(day).market)[0] for day in run.days())
+    assert [t.recv_ns - TURN for t in old + new] == [-10, 0, 5, 6]
+    assert (len(new), tape.rows_total) == (1, 4)
 
 
 @pytest.mark.parametrize(

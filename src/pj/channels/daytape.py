@@ -11,6 +11,7 @@ from typing import Final
 from live.market import NS_PER_MIN, NS_PER_S, TickKind
 from live.trading_day import trade_date
 from pj.channels.appender import DEFAULT_LOCK_WAIT_S
+from pj.channels.files import WriteFailed
 from pj.channels.rundir import DayPaths, RunDir
 from pj.channels.tape import MAX_EDGES, TapeWriter, open_tape
 
@@ -34,6 +35,8 @@ class DayTape:
         self._clamped_before = 0
         self.day: DayPaths = run_dir.day_at(now_ns)
         self._turn_ns = next_turn(now_ns)
+        self._turn_due_ns: int | None = None
+        self._turn_error: WriteFailed | None = None
         self.writer = open_tape(
             self._path(self.day),
             run_dir.instrument,
@@ -123,8 +126,17 @@ class DayTape:
         self.writer.close_hole(now_ns)
 
     def flush(self) -> int:
-        """Write all pending rows with one write; raise WriteFailed (they then stay pending)."""
-        return self.writer.flush()
+        """Write all pending rows with one write; raise WriteFailed (they then stay pending).
+
+        A turn of the day that the disk refused is tried again and its error raised; until it works rows go on in the
+        old day's file, where nothing is lost.
+        """
+        count = self.writer.flush()
+        if self._turn_due_ns is not None:
+            self._turn(self._turn_due_ns)
+            if self._turn_error is not None:
+                raise self._turn_error
+        return count
 
     def sync(self) -> None:
         """Return when all flushed rows are on the disk itself."""
@@ -135,10 +147,17 @@ class DayTape:
         self.writer.close()
 
     def _turn(self, recv_ns: int) -> None:
+        """Go on in the file of the day of ``recv_ns``; when the disk refuses, stay and let ``flush`` tell."""
         old = self.writer
-        old.flush()
         day = self.run_dir.day_at(recv_ns)
-        new = TapeWriter(self._path(day), self.run_dir.instrument, raw=self._raw, lock_wait_s=self._wait_s)
+        try:
+            old.flush()  # a reader leaves the old file as soon as the new one exists
+            new = TapeWriter(self._path(day), self.run_dir.instrument, raw=self._raw, lock_wait_s=self._wait_s)
+        except WriteFailed as error:
+            self._turn_due_ns, self._turn_error = recv_ns, error
+            self._turn_ns = next_turn(recv_ns)
+            return
+        self._turn_due_ns = self._turn_error = None
         new.continue_from(old)
         self._rows_before = self.rows_total
         self._clamped_before = self.clamped_total

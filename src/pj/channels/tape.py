@@ -47,6 +47,12 @@ class BadRow:
     text: str
     reason: str
 
+    @property
+    def recv_ns(self) -> int | None:
+        """Return the row's stamp if that much can be read (for ``BarBuilder.distrust``)."""
+        cells = self.text.split(",", 2)
+        return int(cells[1]) if len(cells) == 3 and cells[1].isascii() and cells[1].isdigit() else None
+
 
 class TapeWriter:
     """Append rows to one tape of one trade date; rows are buffered until ``flush`` writes them with one write.

@@ -1,6 +1,6 @@
 """Lay the sections out in a frame of a given size; pure: the same state gives the same picture.
 
-From 120 columns and 36 lines on there are three columns at the top and all facts; below, two columns with the facts
+From 120 columns and 36 lines on there are three columns and all facts; below, two columns with the facts
 that matter most, made for 80 x 24. A line that does not fit ends in an ellipsis; a frame is never taller than asked.
 """
 
@@ -42,7 +42,8 @@ def frame_lines(state: DashboardState, width: int, height: int) -> list[Text]:
     wide = width >= WIDE_COLUMNS and height >= WIDE_LINES
     lines = [_head(state, width), _banner(state, width)]
     left = height - HEAD_LINES
-    for makers, rows in _plan_wide(left) if wide else _plan_narrow(left):
+    near = len(state.view("engine").rows("pools_near"))
+    for makers, rows in _plan_wide(left, near) if wide else _plan_narrow(left):
         lines += _row(state, makers, width, rows)
     return [_fit(line, width) for line in lines[:height]]
 
@@ -60,13 +61,14 @@ def _plan_narrow(left: int) -> list[tuple[Sequence[Maker], int]]:
     ]
 
 
-def _plan_wide(left: int) -> list[tuple[Sequence[Maker], int]]:
-    spare = max(0, left - 8 - 10 - 8 - 1)
-    more_pools = min(spare // 3, 12)
+def _plan_wide(left: int, near: int) -> list[tuple[Sequence[Maker], int]]:
+    """Share the lines: seven facts for each of two rows of three, all processes, the rest to pools and events."""
+    spare = max(0, left - 8 - 8 - 6 - 1)
+    more_pools = max(0, min(spare // 2, near + 1 - 7))
     return [
-        ((s.price, s.position), 7),
-        ((s.pools, s.limits), 9 + more_pools),
-        ((s.processes, s.fidelity), 7),
+        ((s.price, s.position, s.limits), 7),
+        ((s.pools, s.fidelity, s.bars), 7 + more_pools),
+        ((s.processes,), 5),
         ((s.events,), max(1, spare - more_pools)),
     ]
 
@@ -106,14 +108,15 @@ def _banner(state: DashboardState, width: int) -> Text:
     if state.message:
         return _spread(Text(state.message, style="bold"), _keys(state), width)
     told, style = "RUNNING", GOOD
+    unwell = [name for name in ("bridge", "engine", "scribe") if _unwell(state, name)]
     if not state.running:
         told, style = f"NOT RUNNING (Sentinel {state.view('sentinel').note or 'stopping'})", BAD
     elif state.killed is not None:
         told, style = f"HALTED: {state.killed}", BAD
-    else:
-        unwell = [name for name in ("bridge", "engine", "scribe") if _unwell(state, name)]
-        if unwell:
-            told, style = f"DEGRADED: {', '.join(unwell)}", DOUBT
+    elif unwell:
+        told, style = "DEGRADED", DOUBT
+    if unwell and state.running:
+        told += f"; not beating: {', '.join(unwell)}"
     return _spread(Text(told, style=style), _keys(state), width)
 
 

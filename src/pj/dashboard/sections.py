@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from pj.dashboard.audit import TickCount
     from pj.dashboard.state import DashboardState, View
 
-LABEL_WIDTH: Final = 11
+LABEL_WIDTH: Final = 12
+NARROW: Final = 45
+ROOMY: Final = 70
 DATA_TYPES: Final = {1: "real-time", 2: "FROZEN", 3: "DELAYED", 4: "DELAYED FROZEN"}
 
 
@@ -48,9 +50,11 @@ def price(state: DashboardState, _width: int, rows: int) -> Section:
     feed = Text("connected", GOOD) if connected is True else Text("NOT CONNECTED", BAD)
     kind = bridge.whole("market_data_type")
     data = UNKNOWN if kind is None else DATA_TYPES.get(kind, f"type {kind}")
-    tick_ns, said_ns = bridge.whole("last_tick_ns"), bridge.whole("run_ns")
-    since = None if tick_ns is None or said_ns is None else (said_ns - tick_ns) / words.NS_PER_S
-    tick = words.unknown() if tick_ns is None else Text(f"{words.eastern(tick_ns, '%H:%M:%S')}, {words.age(since)} old")
+    tick_ns = bridge.whole("last_tick_ns")
+    tick = words.unknown()
+    if tick_ns:
+        old = words.age((state.run_ns - tick_ns) / words.NS_PER_S)
+        tick = Text(f"{words.eastern(tick_ns, '%H:%M:%S')}, {old} old")
     lag = f"{_ms(bridge.get('lag_ms_p50'))} p50, {_ms(bridge.get('lag_ms_p99'))} p99"
     lines = [
         _fact("Last", words.price(bridge.get("last_price"))),
@@ -87,7 +91,7 @@ def position_words(state: DashboardState) -> Text:
     if broker is None or bridge.get("connected") is not True or not bridge.fresh:
         return told.append("  UNVERIFIED", BAD)
     if broker != believed:
-        return told.append(f"  MISMATCH: broker {broker:+d}", BAD)
+        return told.append(f"  MISMATCH: broker {f'{broker:+d}' if broker else 'flat'}", BAD)
     return told.append("  confirmed", GOOD)
 
 
@@ -118,14 +122,30 @@ def limits(state: DashboardState, _width: int, rows: int) -> Section:
         _fact("Entries", entries_words(state)),
         _fact("Day loss", words.used(loss, _limit(bound, "max_daily_loss_cents", "day_loss_cents"), money=True)),
         _fact("Trades", words.used(engine.whole("trades_today"), _limit(bound, "max_trades_day", "trades"))),
-        _fact("Orders/hour", words.used(engine.whole("orders_hour"), _limit(bound, "max_orders_hour", "orders_hour"))),
+        _fact("Orders/h", words.used(engine.whole("orders_hour"), _limit(bound, "max_orders_hour", "orders_hour"))),
         _fact("Signals", words.count(engine.whole("signals")), ", refused ", _total(engine, "refusals")),
         _fact("Refusals", refusals or ("none" if engine.stats else UNKNOWN)),
-        _fact("Edge to bar", quantiles(engine.table("edge_to_bar_ms"))),
-        _fact("  to order", quantiles(engine.table("edge_to_order_ms"))),
-        _fact("Late ticks", words.count(engine.whole("late_ticks")), f", tape lag {_ms(engine.get('tape_lag_ms'))}"),
+        _fact("Loss row", words.used(engine.whole("losses_streak"), _limit(bound, "max_consec_losses"))),
     ]
     return Section(_title("Limits used", engine), lines[:rows])
+
+
+def bars(state: DashboardState, _width: int, rows: int) -> Section:
+    """Show the engine's own work: mode, bars, how fast they come and orders follow, the journal."""
+    engine, bridge = state.view("engine"), state.view("bridge")
+    last_ns, head = engine.whole("last_bar_ts_ns"), engine.get("journal_head")
+    last = words.unknown() if not last_ns else Text(f"{words.eastern(last_ns, '%H:%M')} (open time)")
+    late = words.count(engine.whole("late_ticks"))
+    lines = [
+        _fact("Mode", str(engine.get("mode") or UNKNOWN)),
+        _fact("Bars", words.count(engine.whole("bars")), ", last ", last),
+        _fact("Edge to bar", quantiles(engine.table("edge_to_bar_ms"))),
+        _fact("  to order", quantiles(engine.table("edge_to_order_ms"))),
+        _fact("Late ticks", late, f", tape lag {_ms(engine.get('tape_lag_ms'))}"),
+        _fact("Journal", words.count(engine.whole("journal_seq")), f", head {str(head)[:12] if head else UNKNOWN}"),
+        _fact("Heartbeats", words.count(bridge.whole("heartbeats")), ", quotes ", words.count(bridge.whole("quotes"))),
+    ]
+    return Section(_title("Engine", engine), lines[:rows])
 
 
 def _limit(bound: Mapping[str, Any], *names: str) -> Any:
@@ -143,7 +163,7 @@ def quantiles(table: Mapping[str, Any]) -> str:
     """Return measured durations, or that none was measured."""
     if not table.get("n"):
         return "not measured yet"
-    return f"p50 {_ms(table.get('p50'))}, p95 {_ms(table.get('p95'))}, max {_ms(table.get('max'))} (n {table['n']})"
+    return f"p50 {_ms(table.get('p50'))}, p95 {_ms(table.get('p95'))}, n {table['n']}"
 
 
 def entries_words(state: DashboardState) -> Text:
@@ -201,7 +221,7 @@ def _pool_line(pool: Mapping[str, Any]) -> Text:
 def processes(state: DashboardState, width: int, rows: int) -> Section:
     """Show each process: state, age of its heartbeat, restarts, phase."""
     lines = [_process_line(state, name, width) for name in PROCESSES]
-    return Section("Processes: state, beat, restarts, phase", lines[:rows])
+    return Section("Processes: beat, restarts, phase", lines[:rows])
 
 
 def _process_line(state: DashboardState, name: str, width: int) -> Text:
@@ -209,11 +229,11 @@ def _process_line(state: DashboardState, name: str, width: int) -> Text:
     child: Mapping[str, Any] = state.child.get(name, {})
     told, style = _process_state(state, name)
     restarts = child.get("restarts")
-    phase = view.stats.phase if view.stats else ""
+    phase = view.stats.phase if view.stats and view.stats.phase != told else ""
     line = Text.assemble(f"{name:<10}", (f"{told:<8.8} ", style), f"{words.age(view.age_s):>8} ")
     line.append(f"{restarts if restarts is not None else '-' if name == 'sentinel' else '?':>3} ")
-    line.append(phase)
-    if width >= 70 and child:
+    line.append(f"{phase:<11}" if width >= ROOMY else phase)
+    if width >= ROOMY and child:
         pid = child.get("pid")
         took = child.get("last_restart_ms")
         line.append(f"  pid {pid if pid is not None else 'none'}")
@@ -239,13 +259,14 @@ def _process_state(state: DashboardState, name: str) -> tuple[str, str]:
     return ("RUNNING", GOOD) if view.stats.phase != "HALTED" else ("HALTED", BAD)
 
 
-def fidelity(state: DashboardState, _width: int, rows: int) -> Section:
+def fidelity(state: DashboardState, width: int, rows: int) -> Section:
     """Show the audit of the trades' way: sent by IBKR, taped, read back from the sheet; loss in percent."""
     bridge, scribe, ticks = state.view("bridge"), state.view("scribe"), state.ticks
     sent = state.view("gateway").whole("ticks_sent")
-    gateway = f", simulated gateway {sent:,}" if sent is not None else ""
+    simulator = "simulated gateway" if width > NARROW else "gateway"
+    gateway = f", {simulator} {sent:,}" if sent is not None else ""
     lines = [
-        _fact("IBKR sent", words.unknown() if ticks is None else f"{ticks.delivered:,} trades", (gateway, FAINT)),
+        _fact("IBKR sent", words.unknown() if ticks is None else f"{ticks.delivered:,}", (gateway, FAINT)),
         _fact("Taped", words.unknown() if ticks is None else f"{ticks.taped:,}, quarantined {ticks.quarantined:,}"),
         _fact("Tape loss", _tape_loss(ticks)),
         *_sheet_lines(state, scribe),
@@ -271,7 +292,9 @@ def _sheet_lines(state: DashboardState, scribe: View) -> Iterable[Text]:
     rows = scribe.table("rows")
     error = scribe.get("last_error")
     tabs = ", ".join(f"{name} {n:,}" if isinstance(n, int) else f"{name} {n}" for name, n in rows.items())
-    sheet = Text.assemble(words.count(verified), " verified, ", words.count(acked), " acked")
+    sheet = words.unknown()
+    if acked is not None:
+        sheet = Text.assemble(words.count(verified), " verified of ", words.count(acked))
     return [
         _fact("Sheet", sheet),
         _fact("Sheet loss", _sheet_loss(scribe)),
@@ -289,9 +312,9 @@ def _sheet_loss(scribe: View) -> Text:
     if lost:
         return Text(f"{words.percent(lost, verified + lost)} ({lost:,} found missing)", style=BAD)
     if verified >= produced:
-        return Text("0.000 % (all rows read back)", style=GOOD)
+        return Text("0.000 % (all verified)", style=GOOD)
     waiting = max(0, produced - (acked or 0))
-    return Text(f"0 in {verified:,} read back, {produced - verified:,} to check ({waiting:,} unsent)", style=DOUBT)
+    return Text(f"0 lost; {produced - verified:,} unverified, {waiting:,} unsent", style=DOUBT)
 
 
 def events(state: DashboardState, _width: int, rows: int) -> Section:

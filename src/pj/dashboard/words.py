@@ -29,19 +29,25 @@ def count(value: Any) -> Text:
 
 
 def price(value: Any) -> Text:
-    """Return a price in points with separators and all its decimals, or unknown."""
+    """Return a price in points with separators and at least two decimals, or unknown."""
     if value is None or value == "" or isinstance(value, bool):
         return unknown()
     try:
-        return Text(f"{Decimal(str(value)):,f}", style="bold")
+        return Text(f"{_cents(Decimal(str(value))):,f}", style="bold")
     except InvalidOperation:
         return Text(str(value), style=DOUBT)
+
+
+def _cents(value: Decimal) -> Decimal:
+    """Return the number with two decimals where it has fewer; it is never rounded."""
+    exponent = value.as_tuple().exponent
+    return value.quantize(Decimal("0.01")) if isinstance(exponent, int) and exponent > -2 else value
 
 
 def signed(value: Any) -> str:
     """Return a number with its sign, or unknown."""
     try:
-        return f"{Decimal(str(value)):+,f}"
+        return f"{_cents(Decimal(str(value))):+,f}"
     except InvalidOperation:
         return UNKNOWN
 
@@ -87,7 +93,7 @@ def eastern(run_ns: int, pattern: str = "%Y-%m-%d %H:%M:%S") -> str:
 
 
 def used(amount: int | None, limit: Any, *, money: bool = False) -> Text:
-    """Return how much of a limit is used: ``$120.00 of $450.00 (27 %)``, LIMIT REACHED at the limit."""
+    """Return how much of a limit is used: ``$120.00 of $450.00 (27 %)``, ``REACHED: ...`` at the limit."""
     if amount is None or not isinstance(limit, int) or isinstance(limit, bool) or limit <= 0:
         told = dollars(amount, plus=False) if money else count(amount)
         return Text.assemble(told, (" of ", ""), (UNKNOWN, DOUBT)) if amount is not None else unknown()
@@ -95,5 +101,5 @@ def used(amount: int | None, limit: Any, *, money: bool = False) -> Text:
     both = [dollars(value, plus=False).plain if money else f"{value:,}" for value in (amount, limit)]
     text = f"{both[0]} of {both[1]} ({share} %)"
     if amount >= limit:
-        return Text(f"{text} LIMIT REACHED", style=BAD)
+        return Text(f"REACHED: {both[0]} of {both[1]}", style=BAD)
     return Text(text, style=DOUBT if share >= 75 else "")

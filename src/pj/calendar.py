@@ -213,33 +213,32 @@ def build_sessions(around_ns: int, overrides: Overrides) -> Sessions:
     )
 
 
-def ensure_sessions(path: Path, around_ns: int, overrides: Path | None = None) -> Sessions:
-    """Return the schedule in ``path``, writing it first unless it already covers the two weeks after ``around_ns``.
+def builder_command(path: Path, around_ns: int, overrides: Path | None = None) -> list[str] | None:
+    """Return the command that writes ``path`` anew; None when it already covers the two weeks after ``around_ns``.
 
-    Runs the builder as a process of its own. Called before the children start and once a day.
-    Raises ConfigError for a bad override table, CalendarError when the builder fails.
+    For a caller that may not wait (the Sentinel's loop runs it as a process, once a day). Raises ConfigError.
     """
     table = find_overrides(overrides)
     current = read_overrides(table)
     try:
         have = Sessions.load(path)
     except CalendarError:
-        have = None  # absent or unusable: it is written anew below
+        have = None  # absent or unusable: it is to be written anew
     if have is not None and have.overrides_sha256 == current.sha256 and _reaches(have, around_ns, current):
-        return have
+        return None
     around = datetime.fromtimestamp(around_ns / NS_PER_S, tz=UTC).isoformat()
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "pj.calendar",
-        "--out",
-        str(path),
-        "--around",
-        around,
-        "--overrides",
-        str(table),
-    ]
+    module = [sys.executable, "-P", "-m", "pj.calendar"]
+    return [*module, "--out", str(path), "--around", around, "--overrides", str(table)]
+
+
+def ensure_sessions(path: Path, around_ns: int, overrides: Path | None = None) -> Sessions:
+    """Return the schedule in ``path``, having written it first if need be; waits for the builder process.
+
+    Called before the children start. Raises ConfigError for a bad override table, CalendarError when the builder fails.
+    """
+    command = builder_command(path, around_ns, overrides)
+    if command is None:
+        return Sessions.load(path)
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL

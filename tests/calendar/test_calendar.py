@@ -12,7 +12,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from pj.calendar import CalendarError, Sessions, build_sessions, ensure_sessions, find_overrides, main, read_overrides
+from pj.calendar import (
+    CalendarError,
+    Sessions,
+    build_sessions,
+    builder_command,
+    ensure_sessions,
+    find_overrides,
+    main,
+    read_overrides,
+)
 from pj.config import ConfigError
 
 ET = ZoneInfo("America/New_York")
@@ -147,6 +156,7 @@ def test_the_file_is_built_once_and_again_when_needed(tmp_path: Path) -> None:
     table.write_text('verified_through: 2027-12-31\nsessions:\n  2026-11-24: "10:00"\n', encoding="utf-8")
     corrected = ensure_sessions(path, ns("2026-11-20 12:00"), table)
     assert corrected.early_close(date(2026, 11, 24)) == ns("2026-11-24 11:00")
+    assert builder_command(path, ns("2026-11-20 12:00"), table) is None
     path.write_text('{"format": 1, "sessions"', encoding="utf-8")
     assert ensure_sessions(path, ns("2026-11-20 12:00"), table).sessions == corrected.sessions
 

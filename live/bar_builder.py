@@ -16,9 +16,10 @@ What a minute becomes:
 
 ``degraded`` marks a bar that may lack ticks: touched by a GAP, closed by grace, or holding two contracts.
 
-The shell hands in rows, then the clock (``on_clock``), in that order: only when all rows of the file are read may the
-grace run. A rebuild from the tape alone never calls ``on_clock``; rows then close minutes by themselves, and bars that
-were closed before (bars.csv) are given to ``resume``, so that none is closed twice or differently.
+The shell reads rows from the file, then the clock, and hands both in (``on_ticks(rows, now_ns)``): a clock read before
+the rows would find rows "in the future" that are not. Only when all rows are read may the grace run (``on_clock`` with
+``mono_ns``). A rebuild from the tape alone gives no clock; rows then close minutes by themselves, and bars that were
+closed before (bars.csv) are given to ``resume``, so that none is closed twice or differently.
 """
 
 from __future__ import annotations
@@ -160,9 +161,12 @@ class BarBuilder:
         """Take one row and return what it closed or why it was refused."""
         return self.on_ticks((tick,))
 
-    def on_ticks(self, ticks: Iterable[Tick]) -> list[Output]:
-        """Take rows in order and return what they closed and which were refused, in order."""
-        out: list[Output] = []
+    def on_ticks(self, ticks: Iterable[Tick], now_ns: int | None = None) -> list[Output]:
+        """Take rows in order and return what they closed and which were refused, in order.
+
+        ``now_ns`` = the run's time, read after the rows were read; None leaves the clock as it is.
+        """
+        out: list[Output] = [] if now_ns is None else self.on_clock(now_ns)
         count, place = self._count, self._place
         for tick in ticks:
             if self._start <= tick.recv_ns < self._fast_end:

@@ -129,6 +129,14 @@ def test_a_row_from_the_future_is_quarantined_and_its_minute_doubted():
     assert (shape(bar), bar.degraded, builder.future) == ((0, 100, 100, 100, 100, 1), True, 1)
 
 
+def test_the_clock_that_comes_with_the_rows_counts_for_them():
+    builder = BarBuilder()
+    assert builder.on_ticks([beat(0), trade(3, 100)], T0 + 3 * NS_PER_S) == []
+    late_reader = builder.on_ticks([trade(59, 100), beat(60)], T0 + 90 * NS_PER_S)
+    assert [shape(bar)[0] for bar in bars(late_reader)] == [0]
+    assert builder.future == 0
+
+
 def test_an_empty_minute_is_a_heartbeat_bar_at_the_last_close():
     out = bars(BarBuilder().on_ticks([beat(0), trade(1, 100), trade(2, 103), beat(60), beat(90), beat(120)]))
     assert shape(out[1]) == (1, 103, 103, 103, 103, 0)

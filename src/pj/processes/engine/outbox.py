@@ -1,0 +1,146 @@
+"""Bring the core's orders to the broker: intent on disk first, sent once, outcome back as an event.
+
+After a restart the replay asks for the same orders again; nothing of that is sent. An entry whose
+intent has no outcome is UNKNOWN, one without an intent never left. Exits and cancels without an
+outcome are sent again: they ask for a state.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from live.commands import PlaceBracket
+from live.events import Event, OrderAcked, OrderRefused, OrderUnknown
+from pj.brokers.dispatcher import Dispatcher, Result
+from pj.brokers.port import Outcome
+from pj.channels.journal import JournalLine
+from pj.clock import Clock
+from pj.processes.engine.book import DayBook
+from pj.processes.engine.latency import Latency
+from pj.processes.engine.rows import Order
+
+OUTCOME_TYPES: Final = {"ACKED", "REFUSED", "UNKNOWN"}
+FINAL_TYPES: Final = {"ACKED", "REFUSED"}
+NOT_SENT: Final = "NOT_SENT"
+
+
+class Outbox:
+    """Issue orders through a dispatcher; ``book`` returns the day's book of the moment."""
+
+    def __init__(self, dispatcher: Dispatcher | None, book: Callable[[], DayBook], clock: Clock) -> None:
+        """Start in replay: orders are kept back until ``go_live``."""
+        self.edge_to_order = Latency()
+        self.doubted: set[str] = set()
+        self._dispatcher = dispatcher
+        self._book = book
+        self._clock = clock
+        self._replaying = True
+        self._replayed: list[Order] = []
+        self._intents: set[str] = set()
+
+    @property
+    def waiting(self) -> int:
+        """Return how many orders are on their way."""
+        return self._dispatcher.waiting if self._dispatcher else 0
+
+    def issue(self, orders: list[Order]) -> None:
+        """Journal the intents, sync, then hand the orders to the sender; an intent seen before is not sent again."""
+        if self._replaying:
+            self._replayed.extend(orders)
+            return
+        book = self._book()
+        fresh = [order for order in orders if order.key not in self._intents]
+        for order in orders:
+            if order.key in self._intents:
+                book.note("ALARM", {"code": "KEY_REUSED", "text": f"order {order.key} was asked for twice; sent once"})
+            else:
+                self._intents.add(order.key)
+                book.intent(order)
+        book.sync()
+        for order in fresh:
+            self._submit(order)
+
+    def collect(self) -> list[Event]:
+        """Return what became of orders since the last call, as events for the core; each sending is journaled."""
+        events: list[Event] = []
+        for result in self._dispatcher.drain() if self._dispatcher else ():
+            self._note_sending(result)
+            event = outcome_event(result)
+            if event is not None:
+                events.append(event)
+        return events
+
+    def go_live(self, lines: Iterable[JournalLine]) -> list[Event]:
+        """End the replay; return what is known of the replayed orders that ``lines`` do not settle.
+
+        Exits and cancels without a final outcome are sent again. Call ``resend`` after the events are taken.
+        """
+        outcomes: dict[str, set[str]] = {}
+        for line in lines:
+            if line.type == "INTENT":
+                self._intents.add(line.data["key"])
+            elif line.type in OUTCOME_TYPES:
+                outcomes.setdefault(line.data["key"], set()).add(line.type)
+        events: list[Event] = []
+        now_ns = self._clock.now_ns()
+        self._again = []
+        for order in self._replayed:
+            known = outcomes.get(order.key, set())
+            if not isinstance(order, PlaceBracket):
+                if not known & FINAL_TYPES:
+                    self._again.append(order)
+            elif order.key not in self._intents:
+                events.append(OrderRefused(order.key, NOT_SENT, now_ns))
+            elif not known:
+                events.append(OrderUnknown(order.key, "the engine stopped before the answer came", now_ns))
+        self._replayed = []
+        self._replaying = False
+        return events
+
+    def resend(self) -> None:
+        """Send the exits and cancels that ``go_live`` found without an outcome."""
+        for order in self._again:
+            if order.key not in self._intents:
+                self._intents.add(order.key)
+                self._book().intent(order)
+        self._book().sync()
+        for order in self._again:
+            self._submit(order)
+        self._again = []
+
+    def _submit(self, order: Order) -> None:
+        if self._dispatcher is None:
+            raise RuntimeError(f"order {order.key} has no route to a broker: the paper route fills inside the core")
+        self._dispatcher.submit(order)
+
+    def _note_sending(self, result: Result) -> None:
+        answer = result.answer
+        data: dict[str, object] = {
+            "key": result.order.key,
+            "attempt": result.attempt,
+            "outcome": answer.outcome.value,
+            "code": answer.code,
+            "status": answer.status,
+            "left": bool(answer.sent_mono_ns),
+        }
+        if answer.sent_mono_ns and isinstance(result.order, PlaceBracket):
+            ago_ns = time.monotonic_ns() - answer.sent_mono_ns
+            since_edge_ns = (self._clock.now_ns() - result.order.signal_ts_ns) / self._clock.speed
+            data["edge_to_order_ms"] = self.edge_to_order.add((since_edge_ns - ago_ns) / 1e6)
+        self._book().note("SENT", data)
+
+
+def outcome_event(result: Result) -> Event | None:
+    """Return what a sending means to the core; None when it will be tried again and nothing is in doubt."""
+    key, answer, run_ns = result.order.key, result.answer, result.run_ns
+    match answer.outcome:
+        case Outcome.ACKED:
+            return OrderAcked(key, answer.broker_id, run_ns)
+        case Outcome.REFUSED:
+            return OrderRefused(key, answer.code, run_ns)
+        case Outcome.RETRY_SAFE:
+            return OrderRefused(key, f"RETRY_SAFE-{answer.code}", run_ns) if result.final else None
+        case Outcome.UNKNOWN:
+            return OrderUnknown(key, answer.code, run_ns) if result.final or result.attempt == 1 else None

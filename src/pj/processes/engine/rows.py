@@ -1,0 +1,130 @@
+"""Translate between the core's values and journal lines: one place says what a line's data holds.
+
+Outputs are rows the core made (decisions, trades); a replay makes them again and compares. Inputs
+are events from outside (answers, fills, positions, switches); a replay feeds them back. Every
+line carries ``after_bar``: how many bars of the day's bars.csv the core had taken before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from live.commands import CancelOrders, ClosePosition, PlaceBracket, RaiseAlarm, RecordEvent, RecordTrade
+from live.events import (
+    ClockPassed,
+    EntriesJudged,
+    Event,
+    ExecutionReported,
+    KillSwitched,
+    Mode,
+    ModeChanged,
+    OrderAcked,
+    OrderRefused,
+    OrderUnknown,
+    PositionReported,
+    PriceMarked,
+)
+from live.market import Instrument
+from live.records import EVENT_COLUMNS, TRADE_COLUMNS, event_row, trade_row
+
+CORE_TYPES: Final = frozenset({"DEFINED", "SWEPT", "RECLAIMED", "SIGNAL", "REJECT", "DEAD", "ENTRY_CANCEL", "LOCK"})
+OUTPUT_TYPES: Final = CORE_TYPES | {"TRADE"}
+DURABLE_TYPES: Final = frozenset({"TRADE", "LOCK", "KILL"})
+INPUTS: Final[dict[str, tuple[Any, tuple[tuple[str, str], ...]]]] = {
+    "MODE": (ModeChanged, (("mode", "mode"),)),
+    "JUDGED": (EntriesJudged, (("reason", "reason"),)),
+    "KILL": (KillSwitched, (("on", "on"), ("reason", "reason"))),
+    "ACKED": (OrderAcked, (("key", "key"), ("broker_id", "broker_id"), ("ts_ns", "at_ns"))),
+    "REFUSED": (OrderRefused, (("key", "key"), ("code", "code"), ("ts_ns", "at_ns"))),
+    "UNKNOWN": (OrderUnknown, (("key", "key"), ("why", "why"), ("ts_ns", "at_ns"))),
+    "EXECUTION": (
+        ExecutionReported,
+        (
+            ("exec_id", "exec_id"),
+            ("side", "side"),
+            ("qty", "qty"),
+            ("price_ticks", "price"),
+            ("order_ref", "order_ref"),
+            ("ts_ns", "at_ns"),
+        ),
+    ),
+    "POSITION": (PositionReported, (("qty", "qty"), ("ts_ns", "at_ns"))),
+    "MARK": (PriceMarked, (("price_ticks", "price"), ("ts_ns", "at_ns"))),
+    "CLOCK": (ClockPassed, (("now_ns", "at_ns"),)),
+}
+"""Line type -> event class, and (attribute, name in data) of each field."""
+Row = tuple[str, dict[str, Any]]
+Order = PlaceBracket | ClosePosition | CancelOrders
+
+
+def output_row(command: RecordEvent | RecordTrade | RaiseAlarm, instrument: Instrument, mode: Mode) -> Row:
+    """Return type and data of the line that records ``command``."""
+    match command:
+        case RecordEvent():
+            data: dict[str, Any] = {name: _number(text) for name, text in event_row(command).items()}
+            if command.event in {"SIGNAL", "REJECT"}:
+                data["gates"] = [[name, passed] for name, passed in command.gates]
+            return command.event, data | {"mode": mode.value}
+        case RecordTrade():
+            return "TRADE", {**trade_row(command.trade, instrument), "mode": mode.value}
+        case RaiseAlarm():
+            return "ALARM", {"code": command.code, "text": command.text, "at_ns": command.ts_ns}
+
+
+def same_output(kind: str, data: Mapping[str, Any], line_kind: str, line_data: Mapping[str, Any]) -> bool:
+    """Return whether a row made again equals the journal's, in the columns that decide."""
+    columns = TRADE_COLUMNS if kind == "TRADE" else EVENT_COLUMNS
+    return kind == line_kind and all(data.get(name) == line_data.get(name) for name in columns)
+
+
+def intent_data(order: Order) -> dict[str, Any]:
+    """Return the data of INTENT: everything that will be sent, and the idempotency key."""
+    match order:
+        case PlaceBracket():
+            return {
+                "key": order.key,
+                "order": "ENTRY",
+                "contract": order.contract,
+                "side": order.side,
+                "qty": order.qty,
+                "entry_ref": order.entry_ref_ticks,
+                "stop": order.stop_ticks,
+                "target": order.target_ticks,
+                "signal_ts_ns": order.signal_ts_ns,
+                "pool": order.pool_id,
+            }
+        case ClosePosition():
+            base = {"key": order.key, "order": "EXIT", "contract": order.contract}
+            return base | {"qty": order.qty, "reason": order.reason}
+        case CancelOrders():
+            return {"key": order.key, "order": "CANCEL", "contract": order.contract, "reason": order.reason}
+
+
+def input_row(event: Event) -> Row:
+    """Return type and data of the line that records an input; raise TypeError for a bar, which bars.csv records."""
+    for kind, (cls, names) in INPUTS.items():
+        if type(event) is cls:
+            return kind, {name: _plain(getattr(event, attribute)) for attribute, name in names}
+    raise TypeError(f"{type(event).__name__} has no journal line: bars stand in bars.csv")
+
+
+def input_event(kind: str, data: Mapping[str, Any]) -> Event | None:
+    """Return the input that a line recorded, None for a line that is none; raise KeyError for a malformed one."""
+    if kind not in INPUTS:
+        return None
+    cls, names = INPUTS[kind]
+    values = {attribute: data[name] for attribute, name in names}
+    if cls is ModeChanged:
+        values["mode"] = Mode(values["mode"])
+    event: Event = cls(**values)
+    return event
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Mode) else value
+
+
+def _number(text: str) -> int | str:
+    """Return a whole number as JSON number, everything else (pool ids, reasons, empty) as text."""
+    return int(text) if text.lstrip("-").isdecimal() else text

@@ -1,0 +1,260 @@
+"""Run the engine: recover, catch up, then live from row to row until asked to stop.
+
+One thread does everything that decides. Each turn: the clock, all new rows, the bars they close, the
+account, the answers of the broker, the files of state. It sleeps until a file changes, an answer
+comes, or something is due.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Final
+
+from live.engine import PATIENCE_NS, Engine
+from live.events import ClockPassed, EntriesJudged, Mode
+from live.market import NS_PER_MIN, Bar
+from live.params import Params
+from live.trading_day import trade_date
+from pj.brokers.dispatcher import Dispatcher
+from pj.brokers.limits import SendLimits
+from pj.channels.stats import StatsWriter
+from pj.channels.wake import POLL_S, Notifier
+from pj.processes.engine.gauges import core_gauges
+from pj.processes.engine.judge import EntryJudge
+from pj.processes.engine.latency import Latency
+from pj.processes.engine.marks import MarkFilter
+from pj.processes.engine.startup import Context, Started, Startup, begin_day, check_kill, take_account
+
+STOP_WAIT_S: Final = 3.0
+WARM_EVERY_S: Final = 20.0
+WARM_CLEAR_S: Final = 3.0
+UNVERIFIED: Final = "UNVERIFIED"
+
+
+class Shell:
+    """Hold everything of one run of the engine process; ``run`` returns when ``request_stop`` was called."""
+
+    def __init__(self, context: Context, params: Params, stats: StatsWriter) -> None:
+        """Prepare; nothing is read or written yet. Raises ParamsError when parameters and instrument disagree."""
+        self.context, self.clock, self.stats = context, context.clock, stats
+        self.notifier = Notifier()
+        self.wake = self.notifier.wake({"live_market_data.csv", "broker_events.csv", "history.csv"})
+        patience_ns = int(PATIENCE_NS * context.clock.speed)
+        self.engine = Engine(params, context.instrument, context.route, patience_ns)
+        self.judge = EntryJudge(context.settings, context.run_dir, context.clock)
+        execution = context.settings.execution
+        self.limits = SendLimits(execution.requests_per_min, execution.requests_per_hour, params.max_orders_hour)
+        self.dispatcher: Dispatcher | None = None
+        self.run_parts: Started | None = None
+        self.phase = "STARTING"
+        self._stop = threading.Event()
+        self._marks = MarkFilter()
+        self._edge_to_bar = Latency()
+        self._live = False
+        self._live_since_ns = 0
+        self._warmed_at = 0.0
+
+    def request_stop(self) -> None:
+        """Ask ``run`` to end, which it does within POLL_S; safe in a signal handler (it wakes nobody, takes no lock)."""
+        self._stop.set()
+
+    def run(self, dispatcher: Dispatcher | None) -> None:
+        """Recover and live until stopped.
+
+        Raises RouteChanged, JournalDamaged, Locked, WriteFailed, FormatMismatch, BadCell, TailBroken.
+        """
+        self.dispatcher = dispatcher
+        try:
+            self._beat("RECOVERING")
+            startup = Startup(self.context, self.engine, dispatcher, self._breathe, self._wait_a_little)
+            parts = startup.run(self.limits)
+            self.run_parts = parts
+            self.judge.recovering = parts.recovering
+            while not self._stop.is_set():
+                self._turn(parts)
+                self.wake.wait(min(POLL_S, self.stats.due_in_s()))
+            self._stop_orders(parts)
+            parts.core.book.note("STOP", {"reason": "asked to stop"}, durable=True)
+            self._beat("STOPPING")
+        finally:
+            self._close()
+
+    # -- a turn of the loop --------------------------------------------------------------------------
+
+    def _turn(self, parts: Started) -> None:
+        self._take_rows(parts)
+        self._take_account(parts)
+        self._take_answers(parts)
+        check_kill(parts.core, self.context)
+        if self.stats.due():
+            self.notifier.watch(self.context.run_dir.day_at(self.clock.now_ns()).folder)
+            self._keep_warm()
+            self._beat("RUNNING" if parts.feed.last_row_ns else "WAITING")
+
+    def _take_rows(self, parts: Started) -> None:
+        """Read until nothing is left, then let the grace of a silent minute run."""
+        feed = parts.feed
+        feed.want_marks = self.engine.desk.position is not None
+        more = True
+        while more:
+            self._take_bars(parts, feed.set_clock(self.clock.now_ns()))
+            bars, more = feed.poll()
+            self._take_bars(parts, bars)
+            self._take_marks(parts)
+            if self.stats.due():
+                self._beat(self.phase)
+        if not self._live:
+            self._go_live(parts)
+        self._take_bars(parts, feed.run_grace(self.clock.now_ns(), time.monotonic_ns()))
+        for jump in feed.jumps:
+            text = f"{jump.minutes} minutes without any row before {jump.to_ns}"
+            parts.core.book.note("ALARM", {"code": "CLOCK_JUMPED", "text": text})
+        feed.jumps.clear()
+
+    def _go_live(self, parts: Started) -> None:
+        self._live = True
+        self._live_since_ns = self.clock.now_ns()
+        parts.core.set_mode(Mode.LIVE)
+        self.context.log.event("LIVE", bars=parts.core.book.after_bar, recovering=self.judge.recovering)
+
+    def _take_bars(self, parts: Started, bars: list[Bar]) -> None:
+        """Write each bar down, judge the world for it, and let the core decide."""
+        for bar in bars:
+            if self._live:
+                since_edge_ns = self.clock.now_ns() - bar.ts_ns - NS_PER_MIN
+                self._edge_to_bar.add(since_edge_ns / self.clock.speed / 1e6)
+            if trade_date(bar.ts_ns) != parts.core.book.day.trade_date:
+                filled = begin_day(parts.core, self.context, bar)
+                self.context.log.event("DAY", date=parts.core.book.day.trade_date, filled=filled)
+            parts.core.book.add_bar(bar)
+            if self._live and bar.ts_ns >= self._live_since_ns:
+                self.judge.recovering = False
+            self._judge(parts)
+            parts.core.take_bar(bar)
+            self._marks.reset()
+
+    def _judge(self, parts: Started) -> None:
+        self.judge.refresh()
+        self.judge.last_tick_ns = parts.feed.last_tick_ns
+        self.judge.doubt = doubt_of(parts)
+        reason = self.judge.reason(self.clock.now_ns())
+        if reason != self.engine.outside:
+            parts.core.take(EntriesJudged(reason))
+
+    # -- account and orders --------------------------------------------------------------------------
+
+    def _take_marks(self, parts: Started) -> None:
+        if parts.feed.marks:
+            for mark in self._marks.pick(parts.feed.marks):
+                parts.core.take(mark)
+            parts.feed.marks.clear()
+
+    def _take_account(self, parts: Started) -> None:
+        was_open = self.engine.desk.position is not None
+        for event in parts.broker.poll() if parts.broker is not None else ():
+            take_account(parts.core, event)
+        source = parts.broker or parts.assumed
+        again = source.repeat() if source is not None else None
+        if again is not None:
+            take_account(parts.core, again)
+        if self.engine.desk.busy:
+            parts.core.take_if_it_matters(ClockPassed(self.clock.now_ns()))
+        if not was_open:
+            self._marks.reset()
+
+    def _take_answers(self, parts: Started) -> None:
+        for event in parts.outbox.collect():
+            exits = parts.assumed.note(event, self.engine) if parts.assumed is not None else []
+            parts.core.take(event)
+            if exits:
+                parts.outbox.issue([*exits])
+
+    def refuses_entry(self) -> str:
+        """Return what forbids an entry at the moment of sending; called by the sender's thread."""
+        if self.context.run_dir.kill_switch.exists():
+            return "KILL"
+        return self.judge.calendar_refusal(self.clock.now_ns())
+
+    def _keep_warm(self) -> None:
+        """Keep the broker's connection open, but never be busy with it around a minute's edge."""
+        if self.dispatcher is None or time.monotonic() - self._warmed_at < WARM_EVERY_S:
+            return
+        now_ns = self.clock.now_ns()
+        until_edge_s = self.clock.real_s_until((now_ns // NS_PER_MIN + 1) * NS_PER_MIN)
+        if until_edge_s > WARM_CLEAR_S or self.clock.speed > 1:
+            self._warmed_at = time.monotonic()
+            self.dispatcher.warm()
+
+    def _stop_orders(self, parts: Started) -> None:
+        """Let the sending in flight end and journal it; what has no answer is UNKNOWN at the next start."""
+        if self.dispatcher is not None:
+            self.dispatcher.close(STOP_WAIT_S)
+            self._take_answers(parts)
+
+    # -- saying how it goes --------------------------------------------------------------------------
+
+    def _breathe(self) -> None:
+        if self.stats.due():
+            self._beat("RECOVERING")
+
+    def _wait_a_little(self) -> bool:
+        self.notifier.watch(self.context.run_dir.day_at(self.clock.now_ns()).folder)
+        if self.stats.due():
+            self._beat("WAITING")
+        self.wake.wait(min(POLL_S, self.stats.due_in_s()))
+        return not self._stop.is_set()
+
+    def _beat(self, phase: str) -> None:
+        self.phase = phase
+        now_ns = self.clock.now_ns()
+        gauges: dict[str, Any] = {"run_ns": now_ns, "route": self.context.settings.execution.route}
+        if self.run_parts is not None:
+            gauges |= self._gauges(self.run_parts, now_ns)
+        self.stats.beat(phase, **gauges)
+
+    def _gauges(self, parts: Started, now_ns: int) -> dict[str, Any]:
+        book, feed, judge = parts.core.book, parts.feed, self.judge
+        judge.refresh()
+        judge.last_tick_ns, judge.doubt = feed.last_tick_ns, doubt_of(parts)
+        lag_ns = now_ns - feed.last_row_ns if feed.last_row_ns else 0
+        return {
+            **core_gauges(self.engine, self.context.instrument, feed.last_price, now_ns),
+            "bars": book.after_bar,
+            "last_bar_ts_ns": max(0, self.engine.last_bar_ns),
+            "entries_blocked": judge.reason(now_ns) or self.engine.desk.doubt,
+            "calendar": judge.calendar_trouble,
+            "account_position": parts.broker.position if parts.broker is not None else None,
+            "orders_waiting": parts.outbox.waiting,
+            "requests": self.limits.gauges(now_ns),
+            "edge_to_bar_ms": self._edge_to_bar.gauge(),
+            "edge_to_order_ms": parts.outbox.edge_to_order.gauge(),
+            "journal_seq": book.journal.count,
+            "journal_head": book.journal.head,
+            "late_ticks": feed.late,
+            "bad_rows": feed.bad_rows + (parts.broker.bad_rows if parts.broker is not None else 0),
+            "bad_sample": feed.bad_sample,
+            "tape_lag_ms": round(lag_ns / self.clock.speed / 1e6, 1),
+            "last_events": list(book.notes),
+        }
+
+    def _close(self) -> None:
+        if self.dispatcher is not None:
+            self.dispatcher.close(0)
+        self.wake.close()
+        self.notifier.close()
+        parts = self.run_parts
+        if parts is not None:
+            parts.feed.close()
+            parts.core.book.close()
+            if parts.broker is not None:
+                parts.broker.close()
+
+
+def doubt_of(parts: Started) -> str:
+    """Return why the account or the replay forbids entries, empty when they do not."""
+    if parts.fault:
+        return parts.fault
+    if parts.broker is not None:
+        return "" if parts.broker.known else UNVERIFIED
+    return UNVERIFIED if parts.assumed is not None and parts.assumed.doubted else ""

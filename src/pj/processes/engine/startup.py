@@ -1,0 +1,237 @@
+"""Bring a run of the engine to the present: recorded days, today's history, the tape's remainder.
+
+What comes out is ready to live on. Nothing is traded on the way: bars nobody was there for are
+MISSED (on paper, the first time a day is begun, REHEARSED), and orders cut off by the end of the
+last run are settled by what the journal knows of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from live.engine import Engine, Route
+from live.events import Event, KillSwitched, Mode, PositionReported
+from live.market import NS_PER_MIN, Bar, Instrument
+from live.trading_day import trade_date
+from pj.brokers.dispatcher import Dispatcher
+from pj.brokers.limits import SendLimits
+from pj.channels.files import open_shared
+from pj.channels.formats import PriceText
+from pj.channels.logs import EventLog
+from pj.channels.rundir import RunDir
+from pj.clock import Clock
+from pj.config import Settings
+from pj.processes.engine.assumed import AssumedPosition
+from pj.processes.engine.book import DayBook
+from pj.processes.engine.broker_feed import BrokerFeed
+from pj.processes.engine.core import Core
+from pj.processes.engine.feed import TapeFeed
+from pj.processes.engine.outbox import Outbox
+from pj.processes.engine.recorded import read_history
+from pj.processes.engine.recovery import Recovered, Recovery, await_history, warm_up
+
+REPLAY_MISMATCH: Final = "REPLAY_MISMATCH"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Hold what every part of the engine process needs."""
+
+    settings: Settings
+    run_dir: RunDir
+    clock: Clock
+    log: EventLog
+    route: Route
+    instance: str
+
+    @property
+    def instrument(self) -> Instrument:
+        """Return the instrument that is traded."""
+        return self.settings.instrument
+
+    @property
+    def warm_mode(self) -> Mode:
+        """Return how bars of history are lived through: paper rehearses them, money misses them."""
+        return Mode.REHEARSED if self.route is Route.SIMULATED else Mode.MISSED
+
+
+@dataclass(slots=True)
+class Started:
+    """Hold what the live loop works with; ``recovering`` forbids entries until one full fresh bar."""
+
+    core: Core
+    outbox: Outbox
+    feed: TapeFeed
+    broker: BrokerFeed | None
+    assumed: AssumedPosition | None
+    fault: str
+    recovering: bool
+
+
+class Startup:
+    """Do the start once. ``breathe`` beats the stats file; ``wait`` sleeps a little and returns False to stop."""
+
+    def __init__(
+        self,
+        context: Context,
+        engine: Engine,
+        dispatcher: Dispatcher | None,
+        breathe: Callable[[], None],
+        wait: Callable[[], bool],
+    ) -> None:
+        """Prepare; ``run`` works."""
+        self._context = context
+        self._engine = engine
+        self._breathe = breathe
+        self._wait = wait
+        self._outbox = Outbox(dispatcher, lambda: self._core.book, context.clock)
+        self._core: Core
+        self._history: list[Bar] = []
+        self._stopped = False
+
+    def run(self, limits: SendLimits) -> Started:
+        """Return the run brought to the present (also when stopped on the way: the loop then ends at once).
+
+        ``limits`` are told what was sent before this start.
+
+        Raises RouteChanged, JournalDamaged, Locked, WriteFailed, FormatMismatch, BadCell.
+        """
+        ctx = self._context
+        recovery = Recovery(ctx.run_dir, ctx.instrument, ctx.clock, self._engine, ctx.settings.execution.route)
+        found = recovery.run(self._outbox.issue, self._breathe)
+        self._core = found.core
+        note_start(found.core, ctx, found.faults)
+        ctx.log.event("RECOVERED", bars=len(found.taken), lines=len(found.lines), faults=len(found.faults))
+        day = found.core.book.day.trade_date
+        feed = TapeFeed(ctx.run_dir, ctx.instrument, ctx.settings.engine.bar_grace_s, day)
+        check_kill(self._core, ctx)
+        for line in found.lines:
+            if line.type == "SENT" and line.data["left"]:
+                limits.count(line.ts_ns, entry=line.data["key"].endswith(":ENTRY"))
+        broker, assumed = self._settle(found)
+        self._outbox.resend()
+        fresh_paper = found.fresh and ctx.route is Route.SIMULATED
+        self._await_history(fresh=found.fresh)
+        if found.fresh and not self._stopped:
+            warm_up(self._core, self._history, ctx.warm_mode, self._breathe)
+            found.taken += self._history
+        feed.resume(found.taken, day)
+        self._catch_up(feed, Mode.REHEARSED if fresh_paper else Mode.MISSED)
+        fault = REPLAY_MISMATCH if found.faults else ""
+        return Started(self._core, self._outbox, feed, broker, assumed, fault, recovering=not fresh_paper)
+
+    def _settle(self, found: Recovered) -> tuple[BrokerFeed | None, AssumedPosition | None]:
+        """Say what is known of orders cut off by the end of the last run; begin to follow the account."""
+        ctx = self._context
+        for event in self._outbox.go_live(found.lines):
+            self._core.take(event)
+        if ctx.route is Route.SIMULATED:
+            return None, None
+        if ctx.settings.execution.position_source == "none":
+            assumed = AssumedPosition(ctx.clock)
+            assumed.restore(self._engine, self._core.book.lines)
+            return None, assumed
+        broker = BrokerFeed(ctx.run_dir, ctx.instrument, ctx.clock, self._core.book.day.trade_date)
+        seen = {line.data["exec_id"] for line in found.lines if line.type == "EXECUTION"}
+        ours = {line.data["key"] for line in found.lines if line.type == "INTENT"}
+        for account_event in broker.begin(ours, seen):
+            take_account(self._core, account_event)
+        return broker, None
+
+    def _await_history(self, *, fresh: bool) -> None:
+        """Wait for today's history.csv when today is begun; an older day is continued with what there is."""
+        ctx, book = self._context, self._core.book
+        today = trade_date(ctx.clock.now_ns())
+        if not fresh and book.day.trade_date == today:
+            self._history = read_history(book.day, PriceText(ctx.instrument))
+            return
+        bars = await_history(ctx.run_dir, ctx.instrument, today, self._wait_or_stop, patient=fresh)
+        if bars is None and not self._stopped:
+            book.note("ALARM", {"code": "NO_HISTORY", "text": f"the bridge gave no history.csv for {today}"})
+        self._history = bars or []
+
+    def _wait_or_stop(self) -> bool:
+        self._stopped = not self._wait()
+        return not self._stopped
+
+    def _catch_up(self, feed: TapeFeed, mode: Mode) -> None:
+        """Take the tape's remainder in ``mode``, holes filled from history; journaled only if there is a bar in it."""
+        more = not self._stopped
+        while more:
+            bars, more = feed.poll()
+            for bar in bars:
+                self._catch_bar(bar, mode)
+            self._breathe()
+
+    def _catch_bar(self, bar: Bar, mode: Mode) -> None:
+        core = self._core
+        if trade_date(bar.ts_ns) != core.book.day.trade_date:
+            begin_day(core, self._context, bar)
+        elif bar.ts_ns - self._engine.last_bar_ns > NS_PER_MIN:
+            hole = [past for past in self._history if self._engine.last_bar_ns < past.ts_ns < bar.ts_ns]
+            if hole:
+                warm_up(core, hole, mode, self._breathe)
+        core.set_mode(mode)
+        core.book.add_bar(bar)
+        core.take_bar(bar)
+
+
+def begin_day(core: Core, context: Context, bar: Bar) -> int:
+    """Turn to the book of the bar's trade date and take the history between; return how many bars that was."""
+    old, mode = core.book, core.mode
+    day = context.run_dir.day_at(bar.ts_ns)
+    core.book = DayBook(context.run_dir, day, context.instrument, context.clock)
+    core.book.notes.extend(old.notes)
+    old.close()
+    note_start(core, context, [])
+    history = read_history(day, PriceText(context.instrument))
+    between = [past for past in history if core.engine.last_bar_ns < past.ts_ns < bar.ts_ns]
+    warm_up(core, between, context.warm_mode if between else mode, lambda: None)
+    core.set_mode(mode)
+    return len(between)
+
+
+def note_start(core: Core, context: Context, faults: list[str]) -> None:
+    """Journal under which settings the core works from here on, and what the replay could not explain."""
+    settings = context.settings
+    data = {
+        "route": settings.execution.route,
+        "symbol": settings.symbol,
+        "profile": settings.profile,
+        "pid": os.getpid(),
+        "instance": context.instance,
+        "params": core.engine.params.to_dict(),
+    }
+    core.book.note("START", data, durable=True)
+    for fault in faults:
+        core.book.note("ALARM", {"code": REPLAY_MISMATCH, "text": fault})
+        context.log.error(REPLAY_MISMATCH, text=fault)
+
+
+def take_account(core: Core, event: Event) -> None:
+    """Hand the core what the account did; a position that only repeats the core's belief is not journaled."""
+    if isinstance(event, PositionReported):
+        position = core.engine.desk.position
+        core.take_position(event, 0 if position is None else position.signal.side * position.qty)
+    else:
+        core.take(event)
+
+
+def check_kill(core: Core, context: Context) -> None:
+    """Throw or release the core's kill switch as its file says."""
+    on = context.run_dir.kill_switch.exists()
+    if on != core.engine.killed:
+        core.take(KillSwitched(on, kill_reason(context.run_dir) if on else "released"))
+        context.log.event("KILL", on=on)
+
+
+def kill_reason(run_dir: RunDir) -> str:
+    """Return the first line of the kill switch's file, which says who threw it and why."""
+    try:
+        with open_shared(run_dir.kill_switch) as file:
+            return file.read(500).decode("utf-8", "replace").split("\n")[0].strip() or "KILL_SWITCH"
+    except FileNotFoundError:
+        return "KILL_SWITCH"

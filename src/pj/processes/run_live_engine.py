@@ -1,0 +1,118 @@
+"""Run the engine process: tape to bars to decisions to orders, everything journaled before it acts.
+
+``python -P -m pj.processes.run_live_engine``. Exit codes: 0 stopped on request, 1 it cannot go on (disk, another
+engine, a file that was cut), 2 configuration, 4 the journal is damaged: nobody may trade on it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Sequence
+from types import FrameType
+from typing import Final
+
+from live.engine import Route
+from live.params import Params, ParamsError
+from pj.brokers.dispatcher import Dispatcher
+from pj.channels.appender import FormatMismatch
+from pj.channels.files import Locked, WriteFailed
+from pj.channels.formats import BadCell
+from pj.channels.journal import JournalDamaged
+from pj.channels.logs import EventLog, open_log
+from pj.channels.rundir import RunDir
+from pj.channels.stats import StatsWriter
+from pj.channels.tailer import TailBroken
+from pj.clock import Clock, ClockError, clock_from_env
+from pj.config import ConfigError, Settings, load_settings
+from pj.processes.engine.recorded import RouteChanged
+from pj.processes.engine.shell import Shell
+from pj.processes.engine.startup import Context
+
+PROCESS: Final = "engine"
+STOPPED, FAILED, MISCONFIGURED, HALTED = 0, 1, 2, 4
+SIGNALS: Final = ("SIGTERM", "SIGINT", "SIGBREAK")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run until stopped; return the exit code."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if arguments:
+        print(f"run_live_engine takes no arguments, not {' '.join(arguments)}; it is set by PJ_CONFIG", file=sys.stderr)
+        return MISCONFIGURED
+    try:
+        settings, clock = load_settings(), clock_from_env()
+        params = Params.from_dict(settings.strategy.pj, settings.instrument)
+        run_dir = RunDir(settings.run_dir, settings.instrument).create()
+        log = open_log(settings.run_dir, PROCESS)
+    except (ConfigError, ClockError, ParamsError) as error:
+        print(error, file=sys.stderr)
+        return MISCONFIGURED
+    except OSError as error:
+        print(f"run_dir {settings.run_dir} cannot be written: {error}; correct the key", file=sys.stderr)
+        return MISCONFIGURED
+    code = _guarded(settings, run_dir, params, clock, log)
+    log.event("EXIT", code=code)
+    log.close()
+    return code
+
+
+def _guarded(settings: Settings, run_dir: RunDir, params: Params, clock: Clock, log: EventLog) -> int:
+    """Live, and turn what ends it into one sentence and an exit code."""
+    try:
+        _live(settings, run_dir, params, clock, log)
+    except (ConfigError, ParamsError, RouteChanged, FormatMismatch) as error:
+        code, words = MISCONFIGURED, str(error)
+    except JournalDamaged as error:
+        code, words = HALTED, str(error)
+    except (Locked, WriteFailed, TailBroken, BadCell) as error:
+        code, words = FAILED, str(error)
+    else:
+        return STOPPED
+    log.error("ENDED", code=code, why=words)
+    print(words, file=sys.stderr)
+    return code
+
+
+def _live(settings: Settings, run_dir: RunDir, params: Params, clock: Clock, log: EventLog) -> None:
+    instance = os.environ.get("PJ_INSTANCE") or uuid.uuid4().hex
+    route = Route.SIMULATED if settings.execution.route == "paper" else Route.BROKER
+    context = Context(settings, run_dir, clock, log, route, instance)
+    shell = Shell(context, params, StatsWriter(run_dir.state(PROCESS), PROCESS, instance))
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        shell.request_stop()
+
+    for name in SIGNALS:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), stop)
+    log.event("START", pid=os.getpid(), instance=instance, route=settings.execution.route, symbol=settings.symbol)
+    shell.run(_dispatcher(settings, clock, shell))
+
+
+def _dispatcher(settings: Settings, clock: Clock, shell: Shell) -> Dispatcher | None:
+    """Return the sender of the configured route, None on paper; raise ConfigError for a route that cannot be had."""
+    execution = settings.execution
+    if execution.route == "paper":
+        return None
+    if execution.route == "ibkr":
+        raise ConfigError("execution.route ibkr is not built yet; use paper or traderspost")
+    url = settings.traderspost.webhook_url.get_secret_value()
+    if not url:
+        raise ConfigError(
+            "execution.route is traderspost but PJ_TRADERSPOST_WEBHOOK_URL is not set; put the webhook's address there"
+        )
+    # Imported here and not at the top: the paper route needs no HTTP library.
+    from pj.brokers.secret_url import SecretUrl
+    from pj.brokers.traderspost import TradersPost
+
+    times = settings.traderspost
+    secret = SecretUrl(url)
+    broker = TradersPost(secret, settings.instrument, shell.limits, times.connect_timeout_s, times.read_timeout_s)
+    return Dispatcher(broker, clock, shell.wake.set, execution.max_signal_age_s, shell.refuses_entry)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

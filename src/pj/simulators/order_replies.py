@@ -178,9 +178,12 @@ def open_order_end() -> bytes:
 
 
 def completed_order(version: int, account: str, order: Order) -> bytes:
-    """Return a finished order of the day."""
+    """Return a finished order of the day; an order refused after it was taken counts as cancelled."""
     head: list[Field] = [101, *contract_fields(order.future, "CME")]
-    return frame(*head, *_listed(_COMPLETED, _known(account, order), _dropped(version, completed=True)))
+    known = _known(account, order)
+    if order.status is Status.INACTIVE:
+        known |= {"status": str(Status.CANCELLED), "completedStatus": "Cancelled by System"}
+    return frame(*head, *_listed(_COMPLETED, known, _dropped(version, completed=True)))
 
 
 def completed_orders_end() -> bytes:

@@ -28,6 +28,8 @@ USER_ERRORS: Final = {
     "pj.channels.files.Locked": 2,
     "pj.channels.files.WriteFailed": 3,
     "pj.demo.DemoError": 2,
+    "pj.sheets.client.CredentialsUnusable": 2,
+    "pj.sheets.client.SheetFailure": 3,
     "live.params.ParamsError": 2,
     "strategies.mle.bar_file.BacktestInputError": 2,
 }

@@ -22,7 +22,15 @@ from live.market import INSTRUMENTS, Instrument
 from live.params import Params, ParamsError
 from pj.settings_text import ConfigError, parse_yaml, read_dotenv, read_text
 
-__all__ = ["ConfigError", "Origin", "Settings", "load_settings", "overrides_to_env", "settings_with_origin"]
+__all__ = [
+    "ConfigError",
+    "Origin",
+    "Settings",
+    "load_settings",
+    "overrides_to_env",
+    "settings_with_origin",
+    "without_settings",
+]
 
 ENV_CONFIG: Final = "PJ_CONFIG"
 ENV_PREFIX: Final = "PJ__"
@@ -243,6 +251,12 @@ def settings_with_origin(
 def overrides_to_env(overrides: Mapping[str, str]) -> dict[str, str]:
     """Return ``overrides`` as the PJ__ variables by which child processes get the same settings."""
     return {ENV_PREFIX + key.upper().replace(".", "__"): value for key, value in overrides.items()}
+
+
+def without_settings(env: Mapping[str, str]) -> dict[str, str]:
+    """Return ``env`` without any of our settings or secrets, for a run that must not inherit the operator's own."""
+    own = {ENV_CONFIG, *SECRET_VARIABLES}
+    return {name: value for name, value in env.items() if name not in own and not name.startswith(ENV_PREFIX)}
 
 
 def _load(env: Mapping[str, str], overrides: Mapping[str, str] | None) -> tuple[Settings, dict[str, str]]:

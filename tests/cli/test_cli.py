@@ -251,6 +251,24 @@ def test_audit_names_the_first_bad_line(folder: Path) -> None:
     assert "no journal of 2020-01-01" in refused("audit", "verify", "--run-dir", "run", "--date", "2020-01-01")
 
 
+def test_fidelity_counts_what_is_missing(folder: Path) -> None:
+    run = RunDir(folder / "run", load_settings({}).instrument)
+    assert "no day's folder" in refused("audit", "fidelity", "--run-dir", "run")
+    day = run.day_at(1_776_261_600_000_000_000).create()
+    head = "seq,recv_ns,kind,price,size,bid,ask,exch_ns,source,contract"
+    ticks = [f"{n},1776261600{n}00000000,TRADE,25000.25,{n},,,1776261600000000000,TBT,MNQM6" for n in (1, 2)]
+    day.ticks.write_text("\n".join([f"{head},msg_id,raw", *(f"{tick},0,x" for tick in ticks)]) + "\n", encoding="utf-8")
+    day.market.write_text("\n".join([head, *ticks]) + "\n", encoding="utf-8")
+    code, out, _ = pj("audit", "fidelity", "--run-dir", "run", "--json")
+    assert (code, json.loads(out)["taped"], json.loads(out)["sent"]) == (0, 2, None)
+    day.market.write_text("\n".join([head, ticks[0]]) + "\n", encoding="utf-8")
+    code, out, _ = pj("audit", "fidelity", "--run-dir", "run")
+    assert code == 1
+    assert "missing 1, doubled 0" in out
+    assert "no sheet_*.csv" in refused("audit", "fidelity", "--run-dir", "run", "--sheet", "files")
+    assert "spreadsheet_id is empty" in refused("audit", "fidelity", "--run-dir", "run", "--sheet", "service")
+
+
 def test_backtest_refuses_what_it_cannot_read(folder: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from live.params import Params
-from pj.config import ConfigError, Settings, load_settings, overrides_to_env, settings_with_origin
+from pj.config import ConfigError, Settings, load_settings, overrides_to_env, settings_with_origin, without_settings
 
 WEBHOOK = "https://webhooks.traderspost.io/trading/webhook/11111111-2222/never-print-me"
 
@@ -174,3 +174,14 @@ def test_settings_do_not_change_after_loading() -> None:
     settings = load_settings({})
     with pytest.raises(ValueError, match="frozen"):
         settings.symbol = "NQ"  # type: ignore[misc]
+
+
+def test_a_run_of_its_own_inherits_no_setting_and_no_secret() -> None:
+    env = {
+        "PATH": "x",
+        "PJ__IBKR__PORT": "4001",
+        "PJ_TRADERSPOST_WEBHOOK_URL": WEBHOOK,
+        "PJ_CONFIG": "y",
+        "PJ_INSTANCE": "z",
+    }
+    assert without_settings(env) == {"PATH": "x", "PJ_INSTANCE": "z"}

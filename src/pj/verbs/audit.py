@@ -1,14 +1,18 @@
-"""Audit a run: ``pj audit verify`` checks the journals' hash chain."""
+"""Audit a run: ``pj audit verify`` checks the journals' hash chain, ``pj audit fidelity`` the ticks' way."""
 
 from __future__ import annotations
 
 import sys
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pj.channels.journal import GENESIS, JournalDamaged, head_before, verify
 from pj.channels.rundir import RunDir
+from pj.config import Settings
 from pj.verbs.common import Options, Refusal, print_json, run_dir_of, settings_of
+
+if TYPE_CHECKING:
+    from pj.sheets.fidelity import Fidelity, SheetRows
 
 
 def verify_journals(options: Options) -> int:
@@ -54,3 +58,54 @@ def _report(report: dict[str, Any], *, as_json: bool) -> None:
         sys.stderr.write(f"{report['trouble']}\n")
     else:
         print("every line is what was written")
+
+
+def fidelity(options: Options) -> int:
+    """Compare ledger, tapes and sheet row by row; 1 when a known book does not equal the one before it."""
+    from pj.sheets.fidelity import audit
+
+    settings = settings_of(options)
+    folder = run_dir_of(settings)
+    if not folder.days():
+        raise Refusal(f"there is no day's folder in {folder.root}; name the run folder with --run-dir")
+    where, rows = _sheet(options["sheet"], settings, folder)
+    found = audit(folder, rows)
+    if options["json"]:
+        print_json(found.to_dict() | {"sheet_read_from": where})
+    else:
+        _print_fidelity(found, where)
+    return 0 if found.equal else 1
+
+
+def _sheet(source: str, settings: Settings, folder: RunDir) -> tuple[str, SheetRows | None]:
+    """Return where the sheet's rows were read and the rows; None when there is no sheet to compare."""
+    from pj.sheets.client import SheetsApi
+    from pj.sheets.fidelity import read_sheet, stored_rows
+
+    stored = any(folder.simulators.glob("sheet_*.csv"))
+    if source == "files" and not stored:
+        raise Refusal(f"there are no sheet_*.csv in {folder.simulators}; use --sheet service or --sheet none")
+    if source == "files" or (source == "auto" and stored):
+        return "files", stored_rows(folder)
+    sheets = settings.sheets
+    if source == "none" or (source == "auto" and not (sheets.enabled and sheets.spreadsheet_id)):
+        return "none", None
+    if not sheets.spreadsheet_id:
+        raise Refusal("sheets.spreadsheet_id is empty; set it, or use --sheet none")
+    api = SheetsApi(sheets.service_account_file, sheets.spreadsheet_id, sheets.api_base)
+    try:
+        return "service", read_sheet(api, folder)
+    finally:
+        api.close()
+
+
+def _print_fidelity(found: Fidelity, where: str) -> None:
+    def known(count: int | None) -> str:
+        return "not known" if count is None else str(count)
+
+    print(f"sent by the gateway  {known(found.sent)}")
+    print(f"taped raw            {found.taped_raw}")
+    print(f"taped for the engine {found.taped} ({found.rejected} quarantined)")
+    print(f"in the sheet         {known(found.sheet)} (read from: {where})")
+    print(f"missing {found.missing}, doubled {found.doubled}, wrong in the sheet {found.sheet_wrong}")
+    print("the books are equal" if found.equal else "the books are NOT equal")

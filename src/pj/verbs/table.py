@@ -244,4 +244,32 @@ VERBS: Final[tuple[Verb, ...]] = (
         ),
         codes=(0, 1, 2),
     ),
+    Verb(
+        "audit fidelity",
+        "Compare what the feed sent, what was taped and what stands in the sheet, row by row.",
+        "pj.verbs.audit:fidelity",
+        (
+            *SETTINGS,
+            Argument(
+                "--sheet",
+                "where to read the sheet: the simulator's files, the service, or not at all",
+                choices=("auto", "files", "service", "none"),
+                default="auto",
+            ),
+            JSON,
+        ),
+        object_output(
+            "ticks at each station; null = not known",
+            sent={"type": ["integer", "null"]},
+            taped_raw=_WHOLE,
+            taped=_WHOLE,
+            rejected=_WHOLE,
+            sheet={"type": ["integer", "null"]},
+            missing=_WHOLE,
+            doubled=_WHOLE,
+            equal=_TRUTH,
+            sheet_read_from=_TEXT,
+        ),
+        codes=(0, 1, 2, 3),
+    ),
 )

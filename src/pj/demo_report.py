@@ -73,7 +73,7 @@ def books(folder: RunDir, trade_date: dt.date, *, sheets: bool) -> dict[str, Any
 def _decisions(journal: list[dict[str, Any]]) -> dict[str, Any]:
     live = [line for line in journal if line["data"].get("mode", "LIVE") == "LIVE"]
     by_type = Counter(line["type"] for line in live)
-    pools = Counter(line["data"]["pool"].split(":")[1].rstrip("HL") for line in journal if line["type"] == "DEFINED")
+    pools = Counter(line["data"]["pool"].split(":")[1][:-1] for line in journal if line["type"] == "DEFINED")
     refusals = Counter(line["data"]["reason"] for line in live if line["type"] == "REJECT")
     return {
         "pools": dict(sorted(pools.items())),

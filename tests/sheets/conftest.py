@@ -23,8 +23,8 @@ from pj.channels.rundir import RunDir
 from pj.channels.tape import TapeWriter
 from pj.clock import ScaledClock
 from pj.config import Sheets
-from pj.sheets.rows import cell_text
 from pj.sheets.client import SheetsApi
+from pj.sheets.rows import cell_text
 from pj.sheets.scribe import Scribe
 from pj.simulators.sheets_auth import TokenDesk, make_credentials
 from pj.simulators.sheets_book import Workbook

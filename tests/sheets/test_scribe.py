@@ -24,7 +24,7 @@ def test_ticks_bars_and_trades_stand_in_the_sheet_as_in_the_files(
                entry=100_004, stop=99_980, target=100_050, qty=2, mode="LIVE")  # fmt: skip
     feed.event("INTENT", key="k1", qty=2, side="buy")
     feed.event(
-        "TRADE", **{name: "" for name in TRADE_COLUMNS} | {"trade_id": "1", "net_usd": "-12.30", "exit_reason": "STOP"}
+        "TRADE", **dict.fromkeys(TRADE_COLUMNS, "") | {"trade_id": "1", "net_usd": "-12.30", "exit_reason": "STOP"}
     )
     copying = copy()
     copying.wait(lambda: copying.scribe.gauges()["verified"] == 300 + 3 + 3)
@@ -52,17 +52,17 @@ def test_each_fault_loses_and_doubles_nothing(kind: str, sim: Any, feed: Any, co
     print("seed", feed.seed)
     sim.fault(kind, on="any", probability=0.1 if kind != "slow:1.5" else 0.05, seed=feed.seed)
     copying = copy()
-    for round_ in range(30):
+    for round_ in range(20):
         feed.trades(20)
         feed.bar()
         acked = (round_ + 1) * 21
         copying.wait(lambda acked=acked: copying.scribe.gauges()["acked"] >= acked)
     copying.stop()
     assert sim.ticks() == feed.ticks
-    assert len(sim.tab("OneMinuteData")) == 31
+    assert len(sim.tab("OneMinuteData")) == 21
     assert sim.service.writes.refused == 0
     assert sum(sim.service.faults.struck.values()) > 0
-    assert copying.scribe.gauges()["verified"] == 30 * 21
+    assert copying.scribe.gauges()["verified"] == 20 * 21
 
 
 def test_all_faults_at_once_over_a_stop_and_a_start(sim: Any, feed: Any, copy: Callable[..., Any]) -> None:
@@ -179,7 +179,7 @@ def test_a_deleted_tab_and_a_shrunk_grid_are_made_good(sim: Any, feed: Any, copy
 def test_the_grid_grows_in_big_steps_and_a_full_workbook_is_said(
     make_sim: Callable[..., Any], feed: Any, copy: Callable[..., Any], sim: Any
 ) -> None:
-    sim.service.book.cell_limit = 26_000 + 20_000 * 8 + 2_000 * 14 + 500 * 31 + 10
+    sim.service.book.cell_limit = 26_000 + 20_000 * 8 + 2_000 * len(MINUTE_COLUMNS) + 500 * len(LOG_COLUMNS) + 10
     feed.trades(25_000, quotes=False)
     feed.bar(2)
     copying = copy()

@@ -1,9 +1,9 @@
 """Run the Scribe: copy ticks, bars and trades into the audit spreadsheet.
 
-``python -P -m pj.processes.dashboard_logger``. Only reads files and calls Sheets, so nothing here can hold up the
+``python -P -m pj.processes.dashboard_logger``. It only reads files and calls Sheets, so nothing here can hold up the
 bridge or the engine. The copying runs in one thread; the main loop beats the stats file and ends the process when
-that thread has died or shows no sign of life. Exit codes: 0 stopped, 1 a defect or a full disk, 2 configuration, credentials or a
-spreadsheet that holds something else.
+that thread has died or shows no sign of life. Exit codes: 0 stopped, 1 a defect or a full disk, 2 configuration,
+credentials or a spreadsheet that holds something else.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pj.sheets.streams import SourceDamaged
 NAME: Final = "scribe"
 DRAIN_S: Final = 4.0
 END_S: Final = 4.6
-LOCK_WAIT_S: Final = 5.0
+LOCK_WAIT_S: Final = 2.0
 #: Longer than any call may take (connect, read, token), so that only a stuck thread is called stuck.
 STUCK_S: Final = 90.0
 STEP_S: Final = 0.1

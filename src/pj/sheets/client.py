@@ -192,13 +192,13 @@ def _connect(path: Path, api_base: str, timeout_s: tuple[float, float]) -> HTTPC
             return super().request(method, endpoint.replace(GOOGLE, api_base, 1), *args, **named)
 
     try:
-        credentials = Credentials.from_service_account_file(str(path), scopes=[SCOPE])
+        credentials = Credentials.from_service_account_file(str(path), scopes=[SCOPE])  # type: ignore[no-untyped-call]
     except ValueError:
         raise CredentialsUnusable(
             f"the private_key of {path} is no usable RSA key; take the file from Google anew"
         ) from None
     if api_base != GOOGLE:
-        # google-auth asks iamcredentials.googleapis.com where a token may be used; a stand-in's token means nothing there.
+        # google-auth would ask iamcredentials.googleapis.com about a token that means nothing there.
         credentials._is_regional_access_boundary_lookup_required = lambda: False  # noqa: SLF001
     http = gspread.authorize(credentials, http_client=BasedClient).http_client
     http.set_timeout(timeout_s)

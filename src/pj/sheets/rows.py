@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from live.market import NS_PER_S, Instrument
 from live.records import TRADE_COLUMNS
+from live.trading_day import trade_date
 from pj.channels import formats
 
 Cell = str | int | float
@@ -31,7 +32,7 @@ ONE_MINUTE: Final = "OneMinuteData"
 TRADE_LOG: Final = "TradeLog"
 RAW_COLUMNS: Final = ("trade_date", "seq", "time", "price", "size", "bid", "ask", "crc32")
 MINUTE_COLUMNS: Final = ("trade_date", *formats.BAR_COLUMNS, "crc32")
-LOG_COLUMNS: Final = ("day", "seq", "time", "event", *TRADE_COLUMNS, "detail", "crc32")
+LOG_COLUMNS: Final = ("day", "seq", "time", "event", "mode", *TRADE_COLUMNS, "detail", "crc32")
 #: Journal types that are trade events; SENT only repeats INTENT, the other types decide nothing about money.
 LOG_TYPES: Final = frozenset({"SIGNAL", "INTENT", "ACKED", "REFUSED", "UNKNOWN", "EXECUTION", "TRADE"})
 MAX_DETAIL: Final = 2000
@@ -192,7 +193,7 @@ def _log_parser(
             end += len(line) + 1
             try:
                 entry = json.loads(line)
-                if entry["type"] not in LOG_TYPES:
+                if not _is_ours(day, entry):
                     continue
                 cells = log_cells(day, entry, instrument)
             except (ValueError, KeyError, TypeError) as error:
@@ -201,6 +202,21 @@ def _log_parser(
             yield with_crc(cells), end
 
     return log_rows
+
+
+def _is_ours(day: date, entry: Mapping[str, Any]) -> bool:
+    """Tell whether a journal line belongs into the TradeLog: rehearsed history only where it is this day's own.
+
+    The same rule decides what stands in trades.csv.
+    """
+    if entry["type"] not in LOG_TYPES:
+        return False
+    data = entry["data"]
+    if data.get("mode", "LIVE") == "LIVE":
+        return True
+    if entry["type"] == "TRADE":
+        return bool(data["trade_date"] == day.isoformat())
+    return trade_date(int(data["ts"]) * NS_PER_S) == day
 
 
 def log_cells(day: date, entry: Mapping[str, Any], instrument: Instrument) -> list[Cell]:
@@ -214,9 +230,10 @@ def log_cells(day: date, entry: Mapping[str, Any], instrument: Instrument) -> li
     if kind == "TRADE":
         known, detail = {name: number(_plain(data.get(name))) for name in TRADE_COLUMNS}, BLANK
     else:
-        known = _signal_cells(data, instrument) if kind == "SIGNAL" else _order_cells(data)
+        known = _signal_cells(data, instrument) if kind == "SIGNAL" else _order_cells(data, instrument)
         detail = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)[:MAX_DETAIL]
     head: list[Cell] = [day.isoformat(), int(entry["seq"]), iso_ns(int(entry["ts_ns"])), kind]
+    head.append(str(data.get("mode") or BLANK))
     return [*head, *(known.get(name, BLANK) for name in TRADE_COLUMNS), detail]
 
 
@@ -243,11 +260,18 @@ def _points(ticks: object, instrument: Instrument) -> Cell:
     return number(instrument.to_points(ticks)) if isinstance(ticks, int) else BLANK
 
 
-def _order_cells(data: Mapping[str, Any]) -> dict[str, Cell]:
-    """Return what an order's intent, answer or execution says under a column's own name."""
+def _order_cells(data: Mapping[str, Any], instrument: Instrument) -> dict[str, Cell]:
+    """Return what an order's intent or an execution says under the trade columns' names."""
     cells: dict[str, Cell] = {}
-    for name in ("pool_id", "side", "qty", "trade_date"):
-        value = data.get(name)
-        if isinstance(value, (str, int)) and not isinstance(value, bool):
-            cells[name] = number(str(value))
+    if isinstance(data.get("pool"), str):
+        cells["pool_id"] = data["pool"] or BLANK
+    side = data.get("side")
+    if isinstance(side, (int, str)) and side:
+        cells["side"] = side if isinstance(side, str) else ("LONG" if side > 0 else "SHORT")
+    if isinstance(data.get("qty"), int):
+        cells["qty"] = data["qty"]
+    for name in ("entry_ref", "stop", "target"):
+        cells[name] = _points(data.get(name), instrument)
+    if isinstance(data.get("reason"), str) and data["reason"]:
+        cells["exit_reason"] = data["reason"]
     return cells

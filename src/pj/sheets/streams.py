@@ -143,7 +143,10 @@ class RowStream:
         except FileNotFoundError:
             return b""
         if size < start:
-            raise SourceDamaged(f"{path} shrank to {size} bytes although {start} were read; it was cut or replaced")
+            raise SourceDamaged(
+                f"{path} shrank to {size} bytes although {start} were read; it was cut or replaced;"
+                " remove state/sheets.json to compare the sheet with the files anew"
+            )
         end = size if stop is None or stop.day is None or stop.day != day else min(size, stop.offset)
         want = CHUNK_BYTES
         while start < end:

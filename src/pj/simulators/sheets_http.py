@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
@@ -47,8 +48,10 @@ class SheetsServer(ThreadingHTTPServer):
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = "127.0.0.1", int(self.server_address[1])
 
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 (the base class's signature)
-        """Log a connection that broke; a client may leave at any time."""
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log a connection that broke (a client may leave at any time); show any other error."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
         if self.service is not None:
             self.service.log.append({"run_ns": self.service.clock.now_ns(), "fault": "connection broke"})
 

@@ -20,6 +20,7 @@ from pj.channels.formats import LATE_COLUMNS, TAPE_COLUMNS, PriceText
 from pj.channels.rundir import DayPaths, RunDir
 from pj.channels.tailer import DayFollower, Position
 from pj.channels.tape import BadRow, TapeParser
+from pj.clock import Clock
 
 LINE_BYTES: Final = 4096
 SEEN_KINDS: Final = frozenset({TickKind.TRADE, TickKind.QUOTE})
@@ -68,17 +69,16 @@ class TapeFeed:
         self._follower.close()
         self._follower = self._follow(Position(start, offset) if offset else start)
 
-    def poll(self) -> tuple[list[Bar], bool]:
-        """Return the bars that the next chunk of rows closes, and whether there was a chunk."""
+    def poll(self, clock: Clock | None = None) -> tuple[list[Bar], bool]:
+        """Return the bars that the next chunk of rows closes, and whether there was a chunk.
+
+        ``clock`` is read after the rows; without one the rows close minutes by themselves (catching up).
+        """
         ticks = self._follower.poll()
         if not ticks:
             return [], False
         self._look(ticks)
-        return self._sort(self._builder.on_ticks(ticks)), True
-
-    def set_clock(self, now_ns: int) -> list[Bar]:
-        """Tell the builder the run's time before rows are read."""
-        return self._sort(self._builder.on_clock(now_ns))
+        return self._sort(self._builder.on_ticks(ticks, clock.now_ns() if clock is not None else None)), True
 
     def run_grace(self, now_ns: int, mono_ns: int) -> list[Bar]:
         """Return the bars that silence closes; call it when every row there is has been read."""

@@ -29,6 +29,7 @@ from pj.processes.engine.startup import Context, Started, Startup, begin_day, ch
 STOP_WAIT_S: Final = 3.0
 WARM_EVERY_S: Final = 20.0
 WARM_CLEAR_S: Final = 3.0
+KEEP_EVERY_S: Final = 0.5
 UNVERIFIED: Final = "UNVERIFIED"
 
 
@@ -53,10 +54,10 @@ class Shell:
         self._edge_to_bar = Latency()
         self._live = False
         self._live_since_ns = 0
-        self._warmed_at = 0.0
+        self._warmed_at = self._kept_at = 0.0
 
     def request_stop(self) -> None:
-        """Ask ``run`` to end, which it does within POLL_S; safe in a signal handler (it wakes nobody, takes no lock)."""
+        """Ask ``run`` to end, within POLL_S; safe in a signal handler (it wakes nobody, takes no shared lock)."""
         self._stop.set()
 
     def run(self, dispatcher: Dispatcher | None) -> None:
@@ -87,10 +88,12 @@ class Shell:
         self._take_account(parts)
         self._take_answers(parts)
         check_kill(parts.core, self.context)
-        if self.stats.due():
+        self.phase = "RUNNING" if parts.feed.last_row_ns else "WAITING"
+        if time.monotonic() - self._kept_at > KEEP_EVERY_S:
+            self._kept_at = time.monotonic()
             self.notifier.watch(self.context.run_dir.day_at(self.clock.now_ns()).folder)
             self._keep_warm()
-            self._beat("RUNNING" if parts.feed.last_row_ns else "WAITING")
+        self._breathe()
 
     def _take_rows(self, parts: Started) -> None:
         """Read until nothing is left, then let the grace of a silent minute run."""
@@ -98,12 +101,10 @@ class Shell:
         feed.want_marks = self.engine.desk.position is not None
         more = True
         while more:
-            self._take_bars(parts, feed.set_clock(self.clock.now_ns()))
-            bars, more = feed.poll()
+            bars, more = feed.poll(self.clock)
             self._take_bars(parts, bars)
             self._take_marks(parts)
-            if self.stats.due():
-                self._beat(self.phase)
+            self._breathe()
         if not self._live:
             self._go_live(parts)
         self._take_bars(parts, feed.run_grace(self.clock.now_ns(), time.monotonic_ns()))
@@ -196,13 +197,14 @@ class Shell:
 
     def _breathe(self) -> None:
         if self.stats.due():
-            self._beat("RECOVERING")
+            self._beat(self.phase)
 
     def _wait_a_little(self) -> bool:
         self.notifier.watch(self.context.run_dir.day_at(self.clock.now_ns()).folder)
-        if self.stats.due():
-            self._beat("WAITING")
+        self.phase = "WAITING"
+        self._breathe()
         self.wake.wait(min(POLL_S, self.stats.due_in_s()))
+        self.phase = "RECOVERING"
         return not self._stop.is_set()
 
     def _beat(self, phase: str) -> None:

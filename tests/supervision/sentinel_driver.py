@@ -1,4 +1,7 @@
-"""Run a real Sentinel over tiny children: ``sentinel_driver.py RUN_DIR LIMITS_JSON NAME=MODE ...``."""
+"""Run a real Sentinel over tiny children: ``sentinel_driver.py RUN_DIR LIMITS_JSON NAME=MODE ...``.
+
+``dashboard=real`` runs the real dashboard.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,19 @@ from live.market import INSTRUMENTS
 from pj.channels.rundir import RunDir
 from pj.clock import clock_from_env
 from pj.supervision.family import Limits
+from pj.supervision.spawn import MODULES, module_command
 from pj.supervision.start import restart_policy, run_sentinel
 from pj.supervision.terminal import open_terminal
 
 TINY = str(Path(__file__).with_name("tiny_child.py"))
+
+
+def command(name: str, mode: str) -> tuple[str, ...]:
+    """Return the command line of one child."""
+    if mode == "real":
+        return module_command(MODULES[name])
+    return (sys.executable, "-P", TINY, str(run_dir), name, mode)
+
 
 run_dir = Path(sys.argv[1])
 limits = json.loads(sys.argv[2])
@@ -21,7 +33,7 @@ pairs = [argument.split("=") for argument in sys.argv[3:]]
 sys.exit(
     run_sentinel(
         RunDir(run_dir, INSTRUMENTS["MNQ"]),
-        {name: [sys.executable, "-P", TINY, str(run_dir), name, mode] for name, mode in pairs},
+        {name: command(name, mode) for name, mode in pairs},
         limits=Limits(**{"silent_s": 1.0, "start_grace_s": 10.0, "stop_s": 5.0, **limits}),
         policy=restart_policy(0, 30),
         check_s=0.5,

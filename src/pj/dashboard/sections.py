@@ -80,6 +80,8 @@ def position_words(state: DashboardState) -> Text:
         return Text.assemble(words.unknown(), ("  UNVERIFIED", BAD))
     at = engine.get("entry_price")
     entry = f" at {words.price(at).plain}" if believed and at not in {None, ""} else ""
+    if not believed and engine.get("pending") is True:
+        return Text("PENDING: an entry was sent", style=DOUBT)
     told = Text(f"{believed:+d}{entry}" if believed else "flat", style="bold")
     if not engine.fresh:
         return told.append(f"  UNVERIFIED ({engine.note})", BAD)
@@ -99,16 +101,23 @@ def position(state: DashboardState, _width: int, rows: int) -> Section:
     """Show the position, its doubt, and the money."""
     engine, bridge = state.view("engine"), state.view("bridge")
     capital = bridge.table("account").get("NetLiquidation")
+    streak = words.count(engine.whole("losses_streak"))
     lines = [
         _fact("Position", position_words(state)),
         _fact("Open PnL", words.dollars(engine.whole("open_pnl_cents"))),
         _fact("Day PnL", words.dollars(engine.whole("day_pnl_cents"))),
-        _fact("Trades", words.count(engine.whole("trades_today")), " today"),
-        _fact("Losses", words.count(engine.whole("losses_streak")), " in a row"),
+        _fact("Trades", words.count(engine.whole("trades_today")), ", losses in a row ", streak),
+        _fact("Stop / goal", _stop_and_target(engine)),
         _fact("Account", "NetLiquidation ", words.unknown() if capital is None else str(capital)),
         _fact("Route", state.route, f", position source {state.position_source}"),
     ]
     return Section(_title("Position and PnL", engine), lines[:rows])
+
+
+def _stop_and_target(engine: View) -> Text:
+    if engine.whole("position") == 0:
+        return Text("none: flat")
+    return Text.assemble(words.price(engine.get("stop")), " / ", words.price(engine.get("target")))
 
 
 def limits(state: DashboardState, _width: int, rows: int) -> Section:

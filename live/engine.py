@@ -310,7 +310,7 @@ class Engine:
     def _mark_price(self, event: PriceMarked, out: list[Command]) -> None:
         position = self.desk.position
         if position is not None:
-            position.see(event.price_ticks, event.price_ticks)
+            # Excursions come from bars and fills alone, so that a replay without marks books the same trade.
             self._mark(position, event.price_ticks, event.ts_ns, out)
             self._pass_clock(event.ts_ns, out)
 

@@ -7,10 +7,11 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from pj1_oracle import Row
+
 from live.commands import RecordEvent, Trade
 from live.market import NS_PER_S, Bar, Instrument
 from live.records import EVENT_COLUMNS, TRADE_COLUMNS, event_row, trade_row
-from pj1_oracle import Row
 
 PRICES = ("level", "extreme", "entry_ref", "stop", "target", "entry_price", "exit_price")
 TIMES = ("sweep_ts", "signal_ts", "entry_ts", "exit_ts")
@@ -49,7 +50,7 @@ def _value(name: str, text: str) -> object:
     if name in (*PRICES, *MONEY, "r"):
         return Decimal(text)
     if name in TIMES:
-        return int(dt.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp())
+        return int(dt.datetime.fromisoformat(text).timestamp())
     return text
 
 

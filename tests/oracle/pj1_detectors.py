@@ -23,7 +23,7 @@ def rewritten(run: Run, rows: list[Row], cuts: Sequence[int]) -> int:
 
 
 def impossible_fills(rows: list[Row], trades: list[dict[str, Any]], slip: int) -> int:
-    """Return how many trades were not entered at the open, plus slippage, of a bar at or after the signal (pj1 S5.1)."""
+    """Return how many trades were not entered at a bar's open plus slippage, at or after the signal (pj1 S5.1)."""
     opens = {row[0]: row[1] for row in rows}
     wrong = 0
     for trade in trades:

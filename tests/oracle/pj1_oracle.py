@@ -369,7 +369,7 @@ def gate(x: Oracle, b: B, risk: int, qty: int) -> str:
 
 def epoch(text: str) -> int:
     """Return a UTC ISO text in epoch seconds."""
-    return int(dt.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp())
+    return int(dt.datetime.fromisoformat(text).timestamp())
 
 
 def manage(x: Oracle, b: B) -> None:

@@ -70,6 +70,17 @@ def random_params(rng: random.Random) -> dict[str, Any]:
     return raw
 
 
+def lively_params(rng: random.Random) -> dict[str, Any]:
+    """Return random parameters whose gates let most signals through, for tests that need trades."""
+    raw = random_params(rng)
+    raw |= {"windows": WIDE_OPEN, "risk_per_trade_usd": 400, "max_risk_ticks": 200, "max_orders_hour": 30}
+    raw |= {"max_daily_loss_usd": rng.choice((90.5, 450)), "max_consec_losses": 100, "max_trades_day": 100}
+    raw |= {"max_chase_ticks": 120, "max_pen_ticks": 160, "reclaim_max_min": 10, "disp_num": 1, "disp_den": 3}
+    raw.pop("blackouts", None)
+    raw.pop("use_kinds", None)
+    return raw
+
+
 def random_tape(rng: random.Random, days: int = 4, hours: int = 3) -> list[Bar]:
     """Return a tape of ``days`` trade dates from a start near a clock change, about ``hours`` per date."""
     start = rng.choice(STARTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from typing import Any
@@ -118,9 +119,7 @@ def whole_sample_scaling(monkeypatch: pytest.MonkeyPatch, rows: list[pj1_oracle.
 def future_roll_adjusted(monkeypatch: pytest.MonkeyPatch, rows: list[pj1_oracle.Row]) -> None:
     """Shift the past by roll gaps that were not known yet."""
     honest = pj1_oracle.bar_step
-    gaps = [
-        (after[0], after[1] - before[4]) for before, after in zip(rows, rows[1:], strict=False) if after[6] != before[6]
-    ]
+    gaps = [(after[0], after[1] - before[4]) for before, after in itertools.pairwise(rows) if after[6] != before[6]]
 
     def bar_step(x: Any, b: Any) -> None:
         shift = sum(gap for ts, gap in gaps if ts > b.ts)

@@ -22,12 +22,13 @@ def test_ticks_bars_and_trades_stand_in_the_sheet_as_in_the_files(
     feed.event("START", mode="LIVE")
     feed.event("SIGNAL", ts=1_776_254_400, event="SIGNAL", pool="739252:PDL", level=100_000, extreme=99_990,
                entry=100_004, stop=99_980, target=100_050, qty=2, mode="LIVE")  # fmt: skip
-    feed.event("INTENT", key="k1", qty=2, side="buy")
+    feed.event("INTENT", key="k1", qty=2, side=1, entry_ref=100_004)
+    feed.event("EXECUTION", exec_id="x1", qty=2, side=-1, price=100_050)
     feed.event(
         "TRADE", **dict.fromkeys(TRADE_COLUMNS, "") | {"trade_id": "1", "net_usd": "-12.30", "exit_reason": "STOP"}
     )
     copying = copy()
-    copying.wait(lambda: copying.scribe.gauges()["verified"] == 300 + 3 + 3)
+    copying.wait(lambda: copying.scribe.gauges()["verified"] == 300 + 3 + 4)
     feed.trades(200)
     copying.stop()
     assert sim.ticks() == feed.ticks
@@ -36,11 +37,12 @@ def test_ticks_bars_and_trades_stand_in_the_sheet_as_in_the_files(
         assert rows[0] == list(columns)
         assert all(len(row) == len(columns) and None not in row and crc_holds(row) for row in rows[1:])
     log = [dict(zip(LOG_COLUMNS, row, strict=True)) for row in sim.tab("TradeLog")[1:]]
-    assert [row["event"] for row in log] == ["SIGNAL", "INTENT", "TRADE"]
+    assert [row["event"] for row in log] == ["SIGNAL", "INTENT", "EXECUTION", "TRADE"]
     assert (log[0]["side"], log[0]["kind"], log[0]["stop"], log[0]["qty"]) == ("LONG", "PD", 24995, 2)
-    assert (log[2]["trade_id"], log[2]["net_usd"], log[2]["exit_reason"], log[2]["pool_id"]) == (1, -12.3, "STOP", "-")
+    assert (log[1]["side"], log[1]["entry_ref"], log[2]["side"]) == ("LONG", 25001, "SELL")
+    assert (log[3]["trade_id"], log[3]["net_usd"], log[3]["exit_reason"], log[3]["pool_id"]) == (1, -12.3, "STOP", "-")
     gauges = copying.scribe.gauges()
-    assert gauges["produced"] == gauges["sent"] == gauges["acked"] == gauges["verified"] == 506
+    assert gauges["produced"] == gauges["sent"] == gauges["acked"] == gauges["verified"] == 507
     assert (gauges["loss_pct"], gauges["lost"], gauges["extra"], gauges["lag_rows"]) == (0.0, 0, 0, 0)
     assert sim.service.writes.refused == 0
 

@@ -267,7 +267,8 @@ def _order_cells(data: Mapping[str, Any], instrument: Instrument) -> dict[str, C
         cells["pool_id"] = data["pool"] or BLANK
     side = data.get("side")
     if isinstance(side, (int, str)) and side:
-        cells["side"] = side if isinstance(side, str) else ("LONG" if side > 0 else "SHORT")
+        words = ("BUY", "SELL") if "exec_id" in data else ("LONG", "SHORT")
+        cells["side"] = side if isinstance(side, str) else words[side < 0]
     if isinstance(data.get("qty"), int):
         cells["qty"] = data["qty"]
     for name in ("entry_ref", "stop", "target"):

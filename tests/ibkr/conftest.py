@@ -112,8 +112,8 @@ class Rig:
             "PJ_CLOCK_SPEED": repr(self.speed),
             "PJ__IBKR__PORT": str(self.port),
             "PJ__IBKR__LIBRARY": self.library,
-            "PJ__IBKR__PROBE_S": "1",
-            "PJ__IBKR__PROBE_TIMEOUT_S": "1",
+            "PJ__IBKR__PROBE_S": "0.5",
+            "PJ__IBKR__PROBE_TIMEOUT_S": "0.5",
             "PJ__RUN_DIR": str(self.run_dir),
         }
         if self.library == "ib_async":

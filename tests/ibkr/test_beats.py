@@ -100,3 +100,25 @@ def test_waking_on_time_is_no_stall_even_over_an_edge() -> None:
     pace = Pacemaker(clock)
     clock.pass_s(pace.wait_s() + 0.1)
     assert pace.woke() is None
+
+
+def test_clock_stepped_over_an_edge_is_a_stall() -> None:
+    clock = HandClock(EDGE + 50 * NS_PER_S)
+    pace = Pacemaker(clock)
+    clock.pass_s(pace.wait_s())
+    assert pace.woke() is None
+    since = clock.now
+    clock.now += 30 * NS_PER_S
+    clock.mono += 1000
+    assert pace.woke() == since
+
+
+def test_clock_that_stands_before_the_start_is_none() -> None:
+    clock = HandClock(EDGE)
+    pace = Pacemaker(clock)
+    pace.crossed(EDGE)
+    for _ in range(5):
+        clock.mono += int(pace.wait_s() * NS_PER_S)
+        assert pace.woke() is None
+    clock.pass_s(pace.wait_s())
+    assert pace.woke() is None

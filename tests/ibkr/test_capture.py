@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pj.channels.files import Locked
 from pj.channels.rundir import DayPaths, RunDir
 from pj.channels.tape import GapReason
 from pj.ibkr.capture import Capture
+from pj.ibkr.errors import Misconfigured
 
 EDGE = 1_776_254_400 * NS_PER_S  # 2026-04-15 08:00 ET
 
@@ -235,4 +237,61 @@ def test_second_writer_is_refused(tmp_path: Path) -> None:
     rig = Rig(tmp_path, EDGE)
     with pytest.raises(Locked):
         Rig(tmp_path, EDGE)
+    rig.capture.close()
+
+
+def test_killed_between_two_writes_the_trade_is_not_lost(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, EDGE + 50 * NS_PER_S)
+    rig.subscribe()
+    rig.read(trade("25000.25"))
+    rig.capture.flush()
+    market = rig.day().market
+    whole = market.read_bytes()
+    rig.clock.to(EDGE + 61 * NS_PER_S)
+    rig.read(trade("25001"), trade("25001.1"), trade("25002"))
+    rig.capture.close()
+    market.write_bytes(whole)  # as a kill between the record and the channel leaves it
+    again = Rig(tmp_path, EDGE + 70 * NS_PER_S)
+    assert again.capture.mended == 2
+    found = [(int(row["recv_ns"]) - EDGE, row["kind"], row["price"]) for row in again.market()]
+    assert found[2:] == [
+        (60 * NS_PER_S, "HEARTBEAT", "25000.25"),
+        (61 * NS_PER_S, "TRADE", "25001"),
+        (61 * NS_PER_S, "TRADE", "25002"),
+        (70 * NS_PER_S, "GAP", ""),
+    ]
+    again.capture.close()
+    third = Rig(tmp_path, EDGE + 80 * NS_PER_S)
+    assert third.capture.mended == 0
+    third.capture.close()
+
+
+def test_folder_from_a_later_clock_is_refused(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, EDGE + 3600 * NS_PER_S)
+    rig.subscribe()
+    rig.read(trade())
+    rig.capture.close()
+    with pytest.raises(Misconfigured, match=r"live_ticks.csv ends 3600 s after the run's clock"):
+        Rig(tmp_path, EDGE)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file size, which Windows does not have")
+def test_full_disk_keeps_the_rows_until_there_is_room(tmp_path: Path) -> None:
+    import resource
+
+    rig = Rig(tmp_path, EDGE)
+    rig.subscribe()
+    rig.read(trade("25000"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (rig.day().market.stat().st_size, hard))
+    try:
+        rig.read(trade("25001"))
+        refused = rig.capture.write_error
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "cannot write" in refused
+    rig.read(trade("25002"))
+    assert rig.capture.write_error == ""
+    assert [row["price"] for row in rig.market() if row["kind"] == "TRADE"] == ["25000", "25001", "25002"]
+    assert [row["price"] for row in rig.raw()] == ["25000", "25001", "25002"]
     rig.capture.close()

@@ -14,6 +14,7 @@ from typing import Final
 
 from live.market import Instrument
 from pj.channels.csvlog import CsvLog, read_rows
+from pj.channels.files import WriteFailed
 from pj.channels.formats import BROKER_EVENT_COLUMNS
 from pj.channels.rundir import DayPaths, RunDir
 from pj.ibkr.account_wire import (
@@ -45,6 +46,7 @@ class AccountRecorder:
         self.malformed = 0
         self.rows = 0
         self.position_changes = 0
+        self.write_error = ""
         self._run = run
         self._instrument = instrument
         self._stamp = stamp
@@ -86,9 +88,19 @@ class AccountRecorder:
         self._add("STATUS", status=text, contract=contract)
 
     def flush(self) -> None:
-        """Write the pending rows with one write; raise WriteFailed (they then stay pending)."""
+        """Write the pending rows with one write; what a full disk refuses stays pending and is tried again."""
         if not self._pending:
             return
+        try:
+            self._write()
+        except WriteFailed as error:
+            if not self.write_error:
+                log.error("WRITE_FAILED error=%r", str(error))  # noqa: TRY400 - one sentence
+            self.write_error = str(error)
+        else:
+            self.write_error = ""
+
+    def _write(self) -> None:
         day = self._run.day_at(self._stamp())
         if self._log is None or self._day != day:
             if self._log is not None:
@@ -101,7 +113,8 @@ class AccountRecorder:
     def close(self) -> None:
         """Write the rest and give the file back."""
         try:
-            self.flush()
+            if self._pending:
+                self._write()
         finally:
             if self._log is not None:
                 self._log.close()

@@ -2,7 +2,8 @@
 
 Pure: times in, times out. A stamp never goes backwards. A beat is owed once per second of the run's clock, never more
 often than each 10 ms of real time. A stall is a loop that slept through a minute edge: ticks that waited in the socket
-meanwhile are stamped after the edge they came before, so the minutes it touched are not whole.
+meanwhile are stamped after the edge they came before, so the minutes it touched are not whole. A run clock that jumped
+forward over an edge (stepped by hand or NTP, a machine that was suspended) is one too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pj.clock import Clock
 BEAT_NS: Final = NS_PER_S
 REAL_FLOOR_S: Final = 0.010
 STALL_NS: Final = 400_000_000
+STALL_RUN_NS: Final = 30 * NS_PER_S
 
 
 def next_edge_ns(now_ns: int) -> int:
@@ -28,11 +30,13 @@ class Pacemaker:
     def __init__(self, clock: Clock) -> None:
         """Start now: the first beat is owed a second from now, an edge that lies exactly at now is still owed."""
         self._clock = clock
+        self._stall_ns = min(STALL_NS, int(STALL_RUN_NS / clock.speed))
         self.last_ns = clock.now_ns()
         self.edge_ns = next_edge_ns(self.last_ns)
         self.backward_ns = 0
         self._beat_ns = self.last_ns + BEAT_NS
         self._awake_run_ns = self.last_ns
+        self._awake_ns = clock.monotonic_ns()
         self._due_ns = clock.monotonic_ns() + NS_PER_S
 
     def begin(self, stamp_ns: int) -> None:
@@ -77,5 +81,6 @@ class Pacemaker:
         """
         now_ns, run_ns = self._clock.monotonic_ns(), self._clock.now_ns()
         late_ns, since_ns = now_ns - self._due_ns, self._awake_run_ns
-        self._awake_run_ns = max(run_ns, self.last_ns)
-        return since_ns if late_ns >= STALL_NS and run_ns >= self.edge_ns else None
+        jump_ns = (run_ns - since_ns) / self._clock.speed - (now_ns - self._awake_ns)
+        self._awake_ns, self._awake_run_ns = now_ns, max(run_ns, self.last_ns)
+        return since_ns if max(late_ns, jump_ns) >= self._stall_ns and run_ns >= self.edge_ns else None

@@ -12,13 +12,12 @@ import logging
 import random
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, Final, NoReturn
 
-from live.market import NS_PER_S, Instrument
+from live.market import Instrument
 from pj.channels.files import WriteFailed
 from pj.channels.rundir import RunDir
-from pj.channels.stats import StatsWriter
+from pj.channels.stats import BEAT_EVERY_S, StatsWriter
 from pj.clock import Clock
 from pj.config import Settings
 from pj.ibkr.account import AccountRecorder
@@ -47,6 +46,7 @@ class Bridge:
         self._stop = asyncio.Event()
         self._phase = "STARTING"
         self._problem = ""
+        self._contract = ""
         self._sessions = 0
 
     def stop(self) -> None:
@@ -77,13 +77,15 @@ class Bridge:
         """Wait for the next beat of the stats, a stop, or the end of a task."""
         stop = asyncio.ensure_future(self._stop.wait())
         until: set[asyncio.Task[Any]] = {stop, *tasks}
-        await asyncio.wait(until, timeout=self._stats.due_in_s(), return_when=asyncio.FIRST_COMPLETED)
+        wait_s = self._stats.due_in_s() or BEAT_EVERY_S  # due at once only when the last beat could not be written
+        await asyncio.wait(until, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
 
     async def _beat(self) -> NoReturn:
         while True:
             await asyncio.sleep(self._capture.pace.wait_s())
             self._capture.beat()
+            self._recorder.flush()
 
     async def _keep_connected(self) -> NoReturn:
         delay_s = self._settings.ibkr.backoff_min_s
@@ -119,8 +121,7 @@ class Bridge:
             self._recorder.close()
         finally:
             self._capture.close()
-        with suppress(WriteFailed):
-            self._say("STOPPING")
+        self._say("STOPPING")
 
     # -- gauges --------------------------------------------------------------------------------------
 
@@ -130,13 +131,18 @@ class Bridge:
             session is not None and session.established and session.client is not None and session.client.connected
         )
         if connected and phase != "STOPPING":
-            phase, self._problem = "RUNNING", ""
-        self._stats.beat(phase, **self._gauges(connected=connected))
+            phase, self._problem = "RECOVERING" if self._capture.market.hole_open else "RUNNING", ""
+        try:
+            self._stats.beat(phase, **self._gauges(connected=connected))
+        except WriteFailed as error:  # the rows matter more; silence in the stats is the Sentinel's to judge
+            log.error("STATS_FAILED error=%r", str(error))  # noqa: TRY400 - one sentence
 
     def _gauges(self, *, connected: bool) -> dict[str, Any]:
         capture, session = self._capture, self._session
         feed = capture.feed
-        contract = session.contract.local_symbol if session is not None and session.contract is not None else ""
+        if session is not None and session.contract is not None:
+            self._contract = session.contract.local_symbol
+        contract = self._contract
         client = session.client if session is not None else None
         return {
             "run_ns": capture.pace.last_ns,
@@ -172,16 +178,22 @@ class Bridge:
             "clock_backward_ms": capture.pace.backward_ns // 1_000_000,
             "notice": session.last_notice if session else "",
             "problem": self._problem,
-            "disk_error": capture.write_error,
+            "disk_error": capture.write_error or self._recorder.write_error,
+            "mended": capture.mended,
         }
 
     def _lag(self) -> dict[str, float]:
-        """Return how long a read's rows took from the first byte decoded to the write that made them visible."""
-        lags = sorted(self._capture.lags_ns)
-        if not lags:
-            return {"lag_ms_p50": 0.0, "lag_ms_p99": 0.0}
-        millis = NS_PER_S / 1000
+        """Return real ms: a read's rows from decoding to the write that shows them; edge rows behind their edge."""
+        lags, edges = sorted(self._capture.lags_ns), sorted(self._capture.edges_late_ns)
         return {
-            "lag_ms_p50": round(lags[len(lags) // 2] / millis, 3),
-            "lag_ms_p99": round(lags[min(len(lags) - 1, len(lags) * 99 // 100)] / millis, 3),
+            "lag_ms_p50": _quantile_ms(lags, 50),
+            "lag_ms_p99": _quantile_ms(lags, 99),
+            "edge_ms_p50": _quantile_ms(edges, 50),
+            "edge_ms_p95": _quantile_ms(edges, 95),
         }
+
+
+def _quantile_ms(ordered_ns: list[int], percent: int) -> float:
+    if not ordered_ns:
+        return 0.0
+    return round(ordered_ns[min(len(ordered_ns) - 1, len(ordered_ns) * percent // 100)] / 1e6, 3)

@@ -1,8 +1,8 @@
 """Put what the decoder delivers on the two tapes, with beats, edges and holes in between, losing nothing.
 
 All of it runs synchronously inside the client's read callback or a timer of the same loop, so rows stand in the
-order of arrival. One TCP read becomes one write per file: raw record first, then the quarantine, then the causal
-channel, so that nothing an engine has seen is missing from the record.
+order of arrival. One TCP read becomes one write per file: quarantine first, then the raw record, then the causal
+channel, so that nothing an engine has seen is missing from the record (``mend`` finishes a batch cut short).
 """
 
 from __future__ import annotations
@@ -18,16 +18,19 @@ from pj.channels.csvlog import CsvLog
 from pj.channels.daytape import DayTape
 from pj.channels.files import WriteFailed
 from pj.channels.formats import REJECTED_COLUMNS
-from pj.channels.rundir import RunDir
-from pj.channels.tape import GapReason
+from pj.channels.rundir import DayPaths, RunDir
+from pj.channels.tape import GapReason, last_stamp
 from pj.clock import Clock
 from pj.ibkr.beats import Pacemaker
+from pj.ibkr.errors import Misconfigured
 from pj.ibkr.feed import Feed, Reason, Row
+from pj.ibkr.mend import mend
 
 DATA_MESSAGES: Final = frozenset({"1", "2", "99"})
 ERROR_MESSAGE: Final = "4"
 MAX_PENDING: Final = 1_000_000
 SAMPLES: Final = 4096
+CLOCK_SLACK_S: Final = 60.0
 log = logging.getLogger("pj.bridge")
 
 
@@ -35,10 +38,16 @@ class Capture:
     """Own the tapes, the feed's judgement and the beat of one bridge process."""
 
     def __init__(self, run: RunDir, instrument: Instrument, clock: Clock) -> None:
-        """Open today's tapes; raises Locked when another bridge writes them, WriteFailed, TapeDamaged."""
+        """Open today's tapes.
+
+        Raises Locked when another bridge writes them, WriteFailed, TapeDamaged, and Misconfigured when the folder
+        holds rows from after now.
+        """
         self.pace = Pacemaker(clock)
         self.feed = Feed(instrument)
         now_ns = self.pace.stamp()
+        _refuse_a_past_clock(run.day_at(now_ns), now_ns)
+        self.mended = mend(run.day_at(now_ns), instrument)
         self.raw = DayTape(run, now_ns, raw=True)
         try:
             self.market = DayTape(run, now_ns)
@@ -54,6 +63,8 @@ class Capture:
         self.last_data_mono_ns = 0
         self.last_trade_ns = 0
         self.lags_ns: deque[int] = deque(maxlen=SAMPLES)
+        self.edges_late_ns: deque[int] = deque(maxlen=SAMPLES)
+        self._speed = clock.speed
         self._beating = self.market.writer.existed or self.market.last_recv_ns > 0
         self._waiting_since_ns: int | None = None
         self._pending_rejects: list[tuple[Row, Reason]] = []
@@ -173,8 +184,10 @@ class Capture:
             self.raw.gap(since_ns, now_ns, GapReason.STALL)
 
     def _cross(self, stamp_ns: int) -> bool:
+        edge_ns = self.pace.edge_ns
         if not self.pace.crossed(stamp_ns) or not self._beating:
             return False
+        self.edges_late_ns.append(int((stamp_ns - edge_ns) / self._speed))
         self.heartbeats += self.market.cross_edges(stamp_ns)
         return True
 
@@ -194,8 +207,8 @@ class Capture:
         Raises WriteFailed when more rows wait than memory should hold.
         """
         try:
-            self.raw.flush()
             self._flush_rejects()
+            self.raw.flush()
             self.market.flush()
         except WriteFailed as error:
             if not self.write_error:
@@ -236,6 +249,16 @@ class Capture:
         """Tell whether silence since the last data lies inside one trading day, when this market is never silent."""
         now_ns = self.pace.last_ns
         return self.last_data_ns > 0 and is_trading_minute(self.last_data_ns) and is_trading_minute(now_ns)
+
+
+def _refuse_a_past_clock(day: DayPaths, now_ns: int) -> None:
+    """Refuse a folder written under a later clock: every stamp would be clamped to its last row."""
+    for path in (day.ticks, day.market):
+        ahead_s = (last_stamp(path) - now_ns) / NS_PER_S if path.exists() else 0
+        if ahead_s > CLOCK_SLACK_S:
+            raise Misconfigured(
+                f"{path} ends {ahead_s:.0f} s after the run's clock; set the clock right, or run_dir to another folder"
+            )
 
 
 def _rejected_row(row: Row, reason: Reason) -> dict[str, str]:

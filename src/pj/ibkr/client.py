@@ -27,7 +27,7 @@ MARKET_MESSAGES: Final = (1, 2, 45, 46, 57, 58, 81, 99)
 ACCOUNT_MESSAGES: Final = (3, 5, 6, 11, 59, 61)
 ERROR_MESSAGE: Final = 4
 CLIENT_ID_IN_USE: Final = 326
-log = logging.getLogger("pj.ibkr")
+log = logging.getLogger("pj.bridge.client")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,7 @@ class GatewayClient:
         self._module = load_library(endpoint.library)
         self.library = library_version(self._module)
         self._ib = self._module.IB()
+        self._unanswered: set[str] = set()
         self._in_use: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         check_decoder_hook(self._ib, (*MARKET_MESSAGES, *ACCOUNT_MESSAGES, ERROR_MESSAGE), self.library)
         self._install()
@@ -280,18 +281,17 @@ class GatewayClient:
 
     # -- account ---------------------------------------------------------------------------------------
 
-    async def refresh_account(self, timeout_s: float = 10.0) -> None:
-        """Make the gateway repeat positions, the day's executions and all open orders (the taps see them)."""
-        try:
-            await asyncio.wait_for(self._ib.reqPositionsAsync(), timeout_s)
-            await self.refresh_executions(timeout_s)
-        except TimeoutError as error:
-            raise GatewayUnavailable(f"the gateway did not report the account within {timeout_s} s") from error
+    async def refresh_executions(self, timeout_s: float = 5.0) -> None:
+        """Make the gateway repeat the day's executions and all open orders, other clients' too (the taps see them).
 
-    async def refresh_executions(self, timeout_s: float = 10.0) -> None:
-        """Make the gateway repeat the day's executions and all open orders, other clients' included."""
-        try:
-            await asyncio.wait_for(self._ib.reqAllOpenOrdersAsync(), timeout_s)
-            await asyncio.wait_for(self._ib.reqExecutionsAsync(), timeout_s)
-        except TimeoutError as error:
-            raise GatewayUnavailable(f"the gateway did not report executions within {timeout_s} s") from error
+        A gateway set to Read-Only API answers neither: that is logged once per connection and not asked again. Whether
+        the gateway lives is the probe's question, so silence here does not end the session.
+        """
+        for name, ask in (("executions", self._ib.reqExecutionsAsync), ("open orders", self._ib.reqAllOpenOrdersAsync)):
+            if name in self._unanswered:
+                continue
+            try:
+                await asyncio.wait_for(ask(), timeout_s)
+            except TimeoutError:
+                self._unanswered.add(name)
+                log.warning("NO_ANSWER to=%r hint=%r", name, "is the gateway set to Read-Only API?")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 from typing import Any, Final
 
 from pj.ibkr.errors import LibraryUnusable
@@ -32,8 +33,14 @@ def choose_library(choice: str) -> str:
 
 
 def load_library(choice: str) -> Any:
-    """Import and return the library module; call it inside a running loop."""
-    return importlib.import_module(choose_library(choice))
+    """Import and return the library module; call it inside a running loop.
+
+    Its connection and error messages are not logged twice: the adapter hands them on as events and exceptions.
+    """
+    module = importlib.import_module(choose_library(choice))
+    for part in ("client", "wrapper", "ib"):
+        logging.getLogger(f"{module.__name__}.{part}").setLevel(logging.CRITICAL)
+    return module
 
 
 def library_version(module: Any) -> str:

@@ -83,5 +83,5 @@ def _morning(folder: Path) -> Iterator[tuple[Gateway, Path]]:
 def morning_gateway(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[], AbstractContextManager[tuple[Gateway, Path]]]:
-    """Return a function that runs a gateway over the generator's 2026-11-18 from 09:30 ET at speed 10, with its ledger."""
+    """Return a function that runs a gateway over a made-up morning; with it comes its ledger."""
     return lambda: _morning(tmp_path_factory.mktemp("gateway"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import itertools
 import json
 import logging
 import sys
@@ -31,11 +32,11 @@ class Lost(logging.Handler):
 logging.getLogger().addHandler(Lost())
 
 
-async def connect(client_id, timeout=4):
+async def connect(client_id, seconds=4):
     ib = ibx.IB()
     ib.errors = []
     ib.errorEvent += lambda rid, code, text, contract: ib.errors.append(code)
-    await ib.connectAsync("127.0.0.1", PORT, clientId=client_id, timeout=timeout)
+    await ib.connectAsync("127.0.0.1", PORT, clientId=client_id, timeout=seconds)
     return ib
 
 
@@ -132,7 +133,7 @@ async def history():
     now = await ib.reqCurrentTimeAsync()
     assert minutes[0].date == datetime(2026, 11, 16, 23, tzinfo=UTC), minutes[0].date
     assert minutes[-1].date.timestamp() + 60 <= now.timestamp() + 1 < minutes[-1].date.timestamp() + 200
-    assert all((b.date - a.date).total_seconds() in (60, 3660) for a, b in zip(minutes, minutes[1:], strict=False))
+    assert all((b.date - a.date).total_seconds() in (60, 3660) for a, b in itertools.pairwise(minutes))
     zoned = await ask("2 D", "1 min", style=1)
     assert [bar.date.timestamp() for bar in zoned][:900] == [bar.date.timestamp() for bar in minutes][:900]
     fives = await ask("1 D", "5 mins")
@@ -296,9 +297,9 @@ async def reconnect():
     await until(lambda: resting.orderStatus.status == "Submitted", "the resting order")
     number = resting.order.orderId
     try:
-        await connect(10, timeout=0.5)
+        await connect(10, seconds=0.5)
         raise AssertionError("a client id was given twice")
-    except asyncio.TimeoutError:
+    except TimeoutError:
         pass
     assert ib.isConnected()
     ib.disconnect()

@@ -8,11 +8,12 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pj.channels.rundir import RunDir
 from pj.channels.stats import StatsWriter
@@ -77,12 +78,16 @@ def make_clock(options: Options, start_ns: int, env: Mapping[str, str]) -> Clock
     return clock
 
 
-def _core(options: Options, window: Window, env: Mapping[str, str]) -> Core:
+def _core(options: Options, window: Window, clock: Clock) -> Core:
     ledger_path = options.ledger
     if ledger_path is None and options.run_dir is not None:
         ledger_path = options.run_dir / "simulators" / "gateway_ledger.csv"
+    try:
+        ledger = Ledger(ledger_path, window.tape.future.local_symbol)
+    except OSError as error:
+        raise UsageError(f"ledger {ledger_path} cannot be written: {error.strerror or error}") from error
     return Core(
-        clock=make_clock(options, window.start_ns, env),
+        clock=clock,
         tape=window.tape,
         others=window.others,
         book=Book(
@@ -90,7 +95,7 @@ def _core(options: Options, window: Window, env: Mapping[str, str]) -> Core:
             # Order numbers begin at the real time, so that they never repeat over restarts of the gateway.
             base_id=time.time_ns() // NS_PER_S % 2_000_000_000,
         ),
-        ledger=Ledger(ledger_path, window.tape.future.local_symbol),
+        ledger=ledger,
         master_client=options.master_client,
     )
 
@@ -100,40 +105,52 @@ async def serve(options: Options, window: Window, env: Mapping[str, str]) -> Non
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     _on_stop_signals(loop, stop)
-    # The ports come first: when one is taken, no file has been touched.
-    server = await _listen(options.port, lambda: Session(core))
-    control = None
-    if options.control_port is not None:
-        control = await _listen(options.control_port, lambda: ControlPort(Control(core, feed)))
-    core = _core(options, window, env)
-    feed = Feed(core, window.start_ns, window.end_ns)
-    words = [f"READY gateway {HOST}:{_port(server)}", f"contract={core.future.local_symbol}"]
-    await server.start_serving()
-    if control is not None:
-        await control.start_serving()
-        words.append(f"control={_port(control)}")
-    tasks = [asyncio.create_task(_play(core, feed, options)), asyncio.create_task(_revalue(core))]
-    if options.run_dir is not None:
-        tasks.append(asyncio.create_task(_beat(core, options.run_dir, env.get("PJ_INSTANCE", ""))))
-    print(" ".join(words), flush=True)
+    clock = make_clock(options, window.start_ns, env)
+    async with AsyncExitStack() as stack:
+        # The ports come first: when one is taken, no file has been touched.
+        server = await _listen(options.port, lambda: Session(core))
+        stack.callback(server.close)
+        control = None
+        if options.control_port is not None:
+            control = await _listen(options.control_port, lambda: ControlPort(Control(core, feed)))
+            stack.callback(control.close)
+        core = _core(options, window, clock)
+        feed = Feed(core, window.start_ns, window.end_ns)
+        stack.push_async_callback(_close, core)
+        words = [f"READY gateway {HOST}:{_port(server)}", f"contract={core.future.local_symbol}"]
+        await server.start_serving()
+        if control is not None:
+            await control.start_serving()
+            words.append(f"control={_port(control)}")
+        tasks = [_play(core, feed, options), _revalue(core)]
+        if options.run_dir is not None:
+            tasks.append(_beat(core, options.run_dir, env.get("PJ_INSTANCE", "")))
+        print(" ".join(words), flush=True)
+        await _until(stop, tasks)
+
+
+async def _until(stop: asyncio.Event, parts: Sequence[Coroutine[None, None, None]]) -> None:
+    """Run the parts until ``stop``; one that fails ends the gateway with its error, one that ends does not."""
+    tasks = [asyncio.create_task(part) for part in parts]
     stopping = asyncio.create_task(stop.wait())
+    pending: set[asyncio.Task[Any]] = {*tasks, stopping}
     try:
-        # A part that fails ends the gateway with its error; a tape that has ended leaves it serving.
-        pending = {*tasks, stopping}
         while not stopping.done():
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
     finally:
-        for task in (*tasks, stopping):
+        for task in pending:
             task.cancel()
-        for listener in (server, control):
-            if listener is not None:
-                listener.close()
-        for session in list(core.clients.values()):
-            session.drop()
-        await asyncio.sleep(0)
-        core.ledger.close()
+        await asyncio.gather(*pending, return_exceptions=True)
+
+
+async def _close(core: Core) -> None:
+    for session in list(core.clients.values()):
+        session.drop()
+    # One turn of the loop, so that the connections end before the ledger does.
+    await asyncio.sleep(0)
+    core.ledger.close()
 
 
 async def _listen(port: int, factory: Callable[[], asyncio.Protocol]) -> asyncio.Server:

@@ -22,6 +22,7 @@ from live.market import INSTRUMENTS, NS_PER_MIN, NS_PER_S
 from pj.channels.rundir import RunDir
 from pj.channels.stats import read_stats
 from pj.clock import ScaledClock
+from pj.config import without_settings
 from pj.demo_processes import Servers, start_server
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ def write_config(plan: DemoPlan, ports: Mapping[str, int], contract: str) -> Pat
     ]
     if plan.sheets:
         lines += [
+            "  verify_s: 5",
             "  spreadsheet_id: PJDEMO",
             f"  api_base: http://127.0.0.1:{ports['sheets']}",
             f"  service_account_file: {str(plan.run_dir / 'simulators' / 'service_account.json')!r}",
@@ -180,7 +182,8 @@ def start(plan: DemoPlan) -> DemoRun:
     ensure_sessions(folder.session_file, plan.from_ns)
     start_ns = time.time_ns() + int(boot_seconds() * NS_PER_S)
     clock = ScaledClock(origin_ns=plan.from_ns, start_ns=start_ns, speed=plan.speed)
-    env = os.environ | clock.to_env()
+    # The operator's own settings and secrets stay out: a demo must never reach a real gateway or webhook.
+    env = without_settings(os.environ) | clock.to_env()
     servers = Servers()
     try:
         ports = _start_simulators(plan, servers, env)

@@ -182,8 +182,11 @@ def test_the_flood_keeps_its_rate(start_gateway):
 
 def test_a_second_life_goes_on_with_the_ledger(start_gateway, run_dir):
     options = ("--from", "09:30", "--run-dir", str(run_dir))
-    with client(start_gateway(*options)):
+    first = start_gateway(*options)
+    with client(first):
         pass
+    first.process.terminate()
+    first.process.wait(10)
     ledger = run_dir / "simulators" / "gateway_ledger.csv"
     with ledger.open("a", encoding="utf-8") as file:
         file.write("99,17")

@@ -246,3 +246,22 @@ class World:
 def ohlcv(bar: Bar) -> tuple[int, ...]:
     """Return what makes a bar equal to its source."""
     return (bar.ts_ns, bar.open_ticks, bar.high_ticks, bar.low_ticks, bar.close_ticks, bar.volume)
+
+
+def replayed(world: World) -> tuple[list[str], dict[str, Any]]:
+    """Return faults and final snapshot of a fresh core stepped through what the day's files recorded."""
+    from live.engine import Engine, Route
+    from live.params import Params
+    from pj.processes.engine.book import DayBook
+    from pj.processes.engine.recorded import read_day, replay
+
+    route = Route.SIMULATED if world.settings.get("execution.route", "paper") == "paper" else Route.BROKER
+    engine = Engine(Params(), world.instrument, route, int(10e9 * world.speed))
+    day = read_day(world.run, world.day, world.prices)
+    book = DayBook(world.run, world.paths, world.instrument, world.clock)
+    try:
+        replay(engine, day, lambda commands, _count: (book.record(commands, engine.mode), None)[1])
+        book.end_replay()
+        return [*day.faults, *([book.mismatch] if book.mismatch else [])], engine.snapshot()
+    finally:
+        book.close()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
 import pytest
-from engine_world import CORE_TYPES, World, bars_of_two_days, ohlcv, wall
+from engine_world import CORE_TYPES, World, bars_of_two_days, ohlcv, replayed, wall
 
 from live.commands import RecordEvent
 from live.market import INSTRUMENTS, NS_PER_MIN, Bar
@@ -42,7 +44,7 @@ def make(run_dir: Path, bars: list[Bar]) -> Iterator[Make]:
 
 
 def expected(bars: list[Bar]) -> list[tuple[str, ...]]:
-    """Return the backtester's rows over ``bars`` as the journal writes them: trades among events, by the core's order."""
+    """Return the backtester's rows over ``bars`` as the journal writes them, trades among events."""
     from live.commands import RecordTrade
     from live.engine import Engine, Route
     from live.events import BarClosed
@@ -88,3 +90,131 @@ def test_a_paper_morning_equals_the_backtest(make: Make, bars: list[Bar]) -> Non
     assert stats.gauge("mode", "") == "LIVE"
     assert stats.gauge("entries_blocked", "?") == ""
     print("edge_to_bar_ms", stats.gauges["edge_to_bar_ms"])
+
+
+def test_kills_at_random_moments_change_nothing_that_was_decided(make: Make, bars: list[Bar]) -> None:
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    dice = random.Random(seed)
+    world = make("09:25", "10:40", 240)
+    world.write_history()
+    world.start_engine()
+    world.play()
+    world.wait(lambda stats: stats.gauge("bars", 0) >= 3)
+    for _ in range(4):
+        time.sleep(dice.uniform(0.3, 2.0))
+        world.kill_engine()
+        world.start_engine()
+    world.wait_for_bar(world.end_ns - NS_PER_MIN)
+    assert world.stop_engine() == 0
+
+    source = [bar for bar in bars if world.start_ns <= bar.ts_ns < world.end_ns]
+    own = [bar for bar in world.own_bars() if bar.ts_ns < world.end_ns]
+    assert [ohlcv(bar) for bar in own] == [ohlcv(bar) for bar in source], "nothing lost, nothing twice"
+    lines = world.journal()
+    assert sum(line.type == "START" for line in lines) == 5
+    assert not [line for line in lines if line.type == "ALARM"]
+    faults, _ = replayed(world)
+    assert faults == []
+    rows = world.rows("SIGNAL", "REJECT", "TRADE")
+    assert len(rows) == len(set(rows)), "no decision twice"
+    ids = [row["trade_id"] for row in read_rows(world.paths.trades, TRADE_COLUMNS)]
+    assert ids == sorted(set(ids), key=int)
+    downtime = {line.data["after_bar"] for line in lines if line.type == "MODE" and line.data["mode"] == "MISSED"}
+    print("restarts that missed bars", len(downtime))
+
+
+def test_day_state_survives_a_restart(make: Make, bars: list[Bar]) -> None:
+    world = make("09:25", "10:40", 600)
+    world.write_history()
+    world.start_engine()
+    world.play()
+    world.wait_for_bar(world.end_ns - NS_PER_MIN)
+    before = world.wait(lambda stats: stats.gauge("bars", 0) >= 76)
+    assert world.stop_engine() == 0
+    faults, snapshot = replayed(world)
+    assert faults == []
+    world.start_engine()
+    after = world.wait(lambda stats: stats.gauge("bars", 0) >= 76 and stats.phase == "RUNNING")
+    for gauge in ("day_pnl_cents", "trades_today", "losses_streak", "refusals", "signals", "pools", "position", "locked"):
+        assert after.gauges[gauge] == before.gauges[gauge], gauge
+    assert after.gauge("trades_today", 0) > 0
+    assert after.gauge("entries_blocked", "") == "RECOVERING"
+    assert world.stop_engine() == 0
+    _, again = replayed(world)
+    ignored = {"outside", "mode"}
+    assert {k: v for k, v in again.items() if k not in ignored} == {k: v for k, v in snapshot.items() if k not in ignored}
+
+
+def test_torn_files_are_mended_and_a_changed_journal_stops_trading(make: Make) -> None:
+    world = make("09:25", "09:40", 300)
+    world.write_history()
+    world.start_engine()
+    world.play()
+    world.wait_for_bar(world.end_ns - NS_PER_MIN)
+    world.kill_engine()
+    for path, tear in ((world.paths.journal, b'{"data":{"after'), (world.paths.bars, b"16,2026-04-2")):
+        with path.open("ab") as file:
+            file.write(tear)
+    world.start_engine()
+    world.wait_for_bar(world.end_ns - NS_PER_MIN)
+    assert world.stop_engine() == 0
+    assert replayed(world)[0] == []
+
+    whole = world.paths.journal.read_bytes()
+    line_three = whole.split(b"\n")[2]
+    world.paths.journal.write_bytes(whole.replace(line_three, line_three.replace(b'"level":', b'"level":1', 1)))
+    world.start_engine()
+    process = world.engines[-1]
+    assert process.wait(20) == 4
+    assert process.stderr is not None
+    assert b"line 3" in process.stderr.read()
+
+
+def test_kill_switch_and_closed_market_refuse_entries(make: Make, bars: list[Bar]) -> None:
+    world = make("09:30", "09:50", 240)
+    world.write_history()
+    world.run.kill_switch.write_text("drill (by the test)\n")
+    world.start_engine()
+    world.play()
+    world.wait(lambda stats: stats.gauge("killed", default=False) and stats.gauge("bars", 0) >= 6)
+    world.run.kill_switch.unlink()
+    world.day_sessions(closed=True)
+    world.wait(lambda stats: not stats.gauge("killed", default=True))
+    world.wait_for_bar(world.end_ns - NS_PER_MIN)
+    assert world.stop_engine() == 0
+    assert [line.data["on"] for line in world.journal() if line.type == "KILL"] == [True, False]
+    killed = [row for row in world.rows("REJECT") if row[10] == "KILL"]
+    assert killed, "the signal of 09:31 is refused by the kill switch"
+
+
+def test_mistakes_of_the_operator_are_named(make: Make) -> None:
+    world = make("09:25", "09:40", 300)
+    world.write_history()
+    cases = [
+        ({"PJ__EXECUTION__ROUTE": "traderspost"}, b"PJ_TRADERSPOST_WEBHOOK_URL"),
+        ({"PJ__EXECUTION__ROUTE": "ibkr"}, b"ibkr"),
+        ({"PJ__STRATEGY__PJ__MAX_QYT": "3"}, b"max_qyt"),
+        ({"PJ_CLOCK_SPEED": "fast"}, b"clock"),
+    ]
+    for extra, word in cases:
+        process = world.start_engine(**extra)
+        assert process.wait(20) == 2, extra
+        assert process.stderr is not None
+        said = process.stderr.read()
+        assert word in said, said
+        assert said.count(b"\n") == 1, "one clear sentence"
+
+
+def test_a_day_begun_on_one_route_is_not_continued_on_another(make: Make) -> None:
+    world = make("09:25", "09:30", 300)
+    world.write_history()
+    world.start_engine()
+    world.play()
+    world.wait(lambda stats: stats.gauge("bars", 0) >= 2)
+    assert world.stop_engine() == 0
+    url = "http://127.0.0.1:9/trading/webhook/00000000-0000-0000-0000-000000000000/x"
+    process = world.start_engine(PJ__EXECUTION__ROUTE="traderspost", PJ_TRADERSPOST_WEBHOOK_URL=url)
+    assert process.wait(20) == 2
+    assert process.stderr is not None
+    assert b"paper" in process.stderr.read()

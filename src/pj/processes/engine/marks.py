@@ -1,4 +1,4 @@
-"""Pass on only the trades that can matter to an open position: new extremes since the last bar.
+"""Pass on only the trades that can matter to an open position: new extremes since it opened.
 
 The worst price decides the daily loss, both extremes the excursions; everything between changes
 nothing. Each passed mark is journaled, so a replay sees the same ones.
@@ -21,7 +21,7 @@ class MarkFilter:
         self._high: int | None = None
 
     def reset(self) -> None:
-        """Forget the extremes: a bar closed or a position opened."""
+        """Forget the extremes: no position was open."""
         self._low = self._high = None
 
     def pick(self, trades: Iterable[Tick]) -> list[PriceMarked]:

@@ -133,7 +133,6 @@ class Shell:
                 self.judge.recovering = False
             self._judge(parts)
             parts.core.take_bar(bar)
-            self._marks.reset()
 
     def _judge(self, parts: Started) -> None:
         self.judge.refresh()
@@ -162,7 +161,7 @@ class Shell:
         if self.engine.desk.busy:
             parts.core.take_if_it_matters(ClockPassed(self.clock.now_ns()))
         if not was_open:
-            self._marks.reset()
+            self._marks.reset()  # the next mark may belong to a position that has just opened
 
     def _take_answers(self, parts: Started) -> None:
         for event in parts.outbox.collect():

@@ -1,0 +1,59 @@
+"""The order's table: every pair is in it or raises, fills are taken everywhere, one order has one key."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from pj1_scenes import SWEEP_LOW, Stage
+
+from live.commands import PlaceBracket
+from live.engine import Route
+from live.events import Mode
+from live.execution_bridge import TABLE, IllegalOrderEvent, OrderEvent, OrderState, next_state, order_key
+
+
+def test_every_pair_is_in_the_table_or_raises() -> None:
+    for state, event in itertools.product(OrderState, OrderEvent):
+        if (state, event) in TABLE:
+            assert next_state(state, event) is TABLE[state, event]
+        else:
+            with pytest.raises(IllegalOrderEvent, match=str(event)):
+                next_state(state, event)
+
+
+def test_every_state_is_reached_from_intent() -> None:
+    reached = {OrderState.INTENT}
+    for _ in OrderState:
+        reached |= {after for (state, _), after in TABLE.items() if state in reached}
+    assert reached == set(OrderState)
+
+
+@pytest.mark.parametrize("state", list(OrderState))
+def test_a_fill_is_a_fact_in_every_state(state: OrderState) -> None:
+    assert next_state(state, OrderEvent.FILLED) is OrderState.FILLED
+    part = next_state(state, OrderEvent.PART_FILLED)
+    assert part is (OrderState.FILLED if state is OrderState.FILLED else OrderState.PART_FILLED)
+
+
+def test_nothing_leads_back_to_a_state_in_which_it_could_be_sent_again() -> None:
+    assert not [pair for pair, after in TABLE.items() if after is OrderState.INTENT]
+    assert [pair for pair, after in TABLE.items() if after is OrderState.SENT] == [(OrderState.INTENT, OrderEvent.SENT)]
+
+
+def test_a_filled_order_stays_filled() -> None:
+    for event in OrderEvent:
+        if (OrderState.FILLED, event) in TABLE:
+            assert next_state(OrderState.FILLED, event) is OrderState.FILLED
+
+
+def test_the_key_names_pool_signal_time_and_leg() -> None:
+    assert order_key("739721:PDL", 1_776_261_720_000_000_000, "ENTRY") == "739721:PDL@1776261720:ENTRY"
+
+
+def test_the_same_approval_has_the_same_key_in_every_run() -> None:
+    keys = set()
+    for _ in range(2):
+        said = Stage(Route.BROKER, Mode.LIVE).play(SWEEP_LOW)
+        keys |= {one.key for one in said if isinstance(one, PlaceBracket)}
+    assert keys == {"739721:PDL@1776259920:ENTRY"}

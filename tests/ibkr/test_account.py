@@ -188,3 +188,19 @@ def test_unset_numbers_read_empty() -> None:
     fields = status("Submitted")
     fields[5] = "1.7976931348623157E308"
     assert read_order_status(fields).avg_price == ""
+
+
+def test_position_that_vanished_while_we_were_down_is_reported_flat(tmp_path: Path) -> None:
+    first = make(tmp_path)
+    first.tell(position("2", local="MNQH6"), position("1"))
+    first.recorder.close()
+    again = make(tmp_path)
+    again.recorder.connecting()
+    again.tell(position("1"))
+    again.recorder.connected("MNQM6")
+    again.recorder.flush()
+    assert [(row["contract"], row["position"]) for row in again.rows() if row["kind"] == "POSITION"][2:] == [
+        ("MNQM6", "1"),
+        ("MNQH6", "0"),
+    ]
+    again.recorder.close()

@@ -2,7 +2,8 @@
 
 Read from the wire by taps, account-wide: a fill placed by another client of the account (the TradersPost route)
 shows as a position change first, whereupon the session asks for executions. A fill is written once, by its
-``exec_id``, also after a restart: the ids of this and the previous trade date are read back from the files.
+``exec_id``, also after a restart: ids and positions of this and the previous trade date are read back from the files,
+so that a position that is gone by then is reported flat.
 """
 
 from __future__ import annotations
@@ -230,6 +231,8 @@ class AccountRecorder:
                     self._fills.add(row["exec_id"])
                 elif row["kind"] == "COMMISSION":
                     self._charged.add(row["exec_id"])
+                elif row["kind"] == "POSITION":
+                    self.positions[row["contract"]] = int(row["position"])
 
 
 def _key(order_id: int, client_id: int, perm_id: int) -> OrderKey:

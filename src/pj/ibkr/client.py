@@ -27,6 +27,8 @@ MARKET_MESSAGES: Final = (1, 2, 45, 46, 57, 58, 81, 99)
 ACCOUNT_MESSAGES: Final = (3, 5, 6, 11, 59, 61)
 ERROR_MESSAGE: Final = 4
 CLIENT_ID_IN_USE: Final = 326
+HISTORY_REFUSED: Final = 162
+NO_DATA: Final = "returned no data"
 log = logging.getLogger("pj.bridge.client")
 
 
@@ -71,6 +73,7 @@ class GatewayClient:
         self.library = library_version(self._module)
         self._ib = self._module.IB()
         self._unanswered: set[str] = set()
+        self._history_refusal = ""
         self._in_use: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         check_decoder_hook(self._ib, (*MARKET_MESSAGES, *ACCOUNT_MESSAGES, ERROR_MESSAGE), self.library)
         self._install()
@@ -154,6 +157,8 @@ class GatewayClient:
         self.closed.set()
 
     def _on_error(self, req_id: int, code: int, text: str, *_: object) -> None:
+        if code == HISTORY_REFUSED:
+            self._history_refusal = text
         if code == CLIENT_ID_IN_USE and not self._in_use.done():
             self._in_use.set_result(None)
         if self._hooks.on_error is not None:
@@ -254,13 +259,16 @@ class GatewayClient:
     async def minute_bars(self, contract: Contract, days: int, timeout_s: float = 30.0) -> list[Any]:
         """Return 1-minute TRADES bars of the last ``days`` days, oldest first, as the library's BarData.
 
-        Times are UTC (formatDate 2). Raises GatewayError when the gateway gives none.
+        Times are UTC (formatDate 2). Empty when the gateway says that there are none; raises GatewayError when it
+        refuses (pacing) or does not answer.
         """
+        self._history_refusal = ""
         bars = await self._ib.reqHistoricalDataAsync(
             contract.native, "", f"{days} D", "1 min", "TRADES", useRTH=False, formatDate=2, timeout=timeout_s
         )
-        if not bars:
-            raise GatewayError(f"the gateway gave no 1-minute history for {contract.local_symbol}")
+        if not bars and NO_DATA not in self._history_refusal:
+            why = self._history_refusal or f"no answer within {timeout_s} s"
+            raise GatewayError(f"the gateway gave no 1-minute history for {contract.local_symbol}: {why}")
         return list(bars)
 
     # -- orders ----------------------------------------------------------------------------------------

@@ -93,6 +93,7 @@ def open_log(run_dir: Path, name: str, *, libraries: bool = True, max_bytes: int
     path.parent.mkdir(parents=True, exist_ok=True)
     handlers: list[logging.Handler] = [_Rotating(path, maxBytes=max_bytes, backupCount=KEEP, encoding="utf-8")]
     if sys.platform == "win32" and sys.stderr is not None and sys.stderr.isatty():
+        never_pause_console()
         handlers.append(logging.StreamHandler())
     logger = logging.getLogger(f"pj.{name}")
     logger.setLevel(logging.INFO)
@@ -105,6 +106,20 @@ def open_log(run_dir: Path, name: str, *, libraries: bool = True, max_bytes: int
         logging.captureWarnings(capture=True)
         _log_uncaught(logger)
     return EventLog(logger)
+
+
+if sys.platform == "win32":
+
+    def never_pause_console() -> None:
+        """Switch off QuickEdit: a mouse click into the window would otherwise block the process at its next line."""
+        import ctypes
+
+        quick_edit, extended, standard_input = 0x0040, 0x0080, -10
+        kernel32 = ctypes.WinDLL("kernel32")
+        kernel32.GetStdHandle.restype = ctypes.c_void_p
+        handle, mode = ctypes.c_void_p(kernel32.GetStdHandle(standard_input)), ctypes.c_ulong()
+        if kernel32.GetConsoleMode(handle, ctypes.byref(mode)):
+            kernel32.SetConsoleMode(handle, ctypes.c_ulong((mode.value & ~quick_edit) | extended))
 
 
 def _log_uncaught(logger: logging.Logger) -> None:

@@ -56,6 +56,8 @@ class NoKeyboard:
 if sys.platform == "win32":
     import msvcrt
 
+    from pj.channels.logs import never_pause_console
+
     class ConsoleKeyboard:
         """Read keys of the Windows console; it has no wait with a time-out, so it is asked often."""
 
@@ -71,7 +73,8 @@ if sys.platform == "win32":
             return msvcrt.getwch()
 
         def __enter__(self) -> Self:
-            """Do nothing: the console gives single keys at any time."""
+            """See that a click into the window does not stop the dashboard; single keys come at any time."""
+            never_pause_console()
             return self
 
         def __exit__(self, *_: object) -> None:
@@ -108,8 +111,11 @@ else:
             return data.decode(errors="replace")
 
         def __enter__(self) -> Self:
-            """Switch the terminal to single keys; Ctrl-C stays a signal."""
+            """Switch the terminal to single keys; Ctrl-C stays a signal, Ctrl-S no longer stops the output."""
             tty.setcbreak(self._fd)
+            mode = termios.tcgetattr(self._fd)
+            mode[0] &= ~termios.IXON
+            termios.tcsetattr(self._fd, termios.TCSADRAIN, mode)
             return self
 
         def __exit__(self, *_: object) -> None:

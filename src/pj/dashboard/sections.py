@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LABEL_WIDTH: Final = 12
 NARROW: Final = 45
 ROOMY: Final = 70
-DATA_TYPES: Final = {1: "real-time", 2: "FROZEN", 3: "DELAYED", 4: "DELAYED FROZEN"}
+DATA_TYPES: Final = {0: "none yet", 1: "real-time", 2: "FROZEN", 3: "DELAYED", 4: "DELAYED FROZEN"}
 
 
 class Section(NamedTuple):
@@ -133,7 +133,7 @@ def limits(state: DashboardState, _width: int, rows: int) -> Section:
         _fact("Trades", words.used(engine.whole("trades_today"), _limit(bound, "max_trades_day", "trades"))),
         _fact("Orders/h", words.used(engine.whole("orders_hour"), _limit(bound, "max_orders_hour", "orders_hour"))),
         _fact("Signals", words.count(engine.whole("signals")), ", refused ", _total(engine, "refusals")),
-        _fact("Refusals", refusals or ("none" if engine.stats else UNKNOWN)),
+        _fact("Refusals", refusals or ("none" if engine.get("refusals") is not None else UNKNOWN)),
         _fact("Loss row", words.used(engine.whole("losses_streak"), _limit(bound, "max_consec_losses"))),
     ]
     return Section(_title("Limits used", engine), lines[:rows])
@@ -199,7 +199,7 @@ def pools(state: DashboardState, _width: int, rows: int) -> Section:
     title = _title(f"Pools ({counts})" if counts else "Pools near the price", engine)
     near = [pool for pool in engine.rows("pools_near") if isinstance(pool, dict)]
     if not near:
-        return Section(title, [Text("none near the price" if engine.stats else UNKNOWN, style=DOUBT)])
+        return Section(title, [Text("none near the price" if engine.get("pools_near") == [] else UNKNOWN, style=DOUBT)])
     here = _number(bridge.get("last_price"))
     nearest = sorted(near, key=lambda pool: abs(_number(pool.get("distance")) or Decimal(0)))[: max(1, rows - 1)]
     ladder = [(_number(pool.get("level")), _pool_line(pool)) for pool in nearest]

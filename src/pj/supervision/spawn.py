@@ -122,6 +122,7 @@ class OsProcess:
 
     popen: subprocess.Popen[bytes]
     platform: str = sys.platform
+    _breaker: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int:
@@ -130,6 +131,8 @@ class OsProcess:
 
     def poll(self) -> int | None:
         """Return its exit code once it has ended."""
+        if self._breaker is not None:
+            self._breaker.poll()
         return self.popen.poll()
 
     def ask_stop(self) -> None:
@@ -137,7 +140,7 @@ class OsProcess:
         if self.platform == "win32":
             # Only a process attached to that console can press the key there: a short-lived one does.
             command = module_command("pj.supervision.windows", str(self.popen.pid))
-            subprocess.Popen(command, creationflags=CREATE_NO_WINDOW)
+            self._breaker = subprocess.Popen(command, creationflags=CREATE_NO_WINDOW)
         else:
             self.popen.terminate()
 

@@ -7,6 +7,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 import uuid
 from typing import TYPE_CHECKING, Final
 
@@ -76,6 +77,9 @@ def run_sentinel(
         log.warning("SENTINEL_REFUSED", reason=str(trouble))
         sys.stderr.write(f"{trouble}\n")
         return EXIT_CANNOT_RULE
+    except Exception as error:
+        log.error("CRASH", error=repr(error), traceback=traceback.format_exc())  # noqa: TRY400 - not a stdlib logger
+        raise
     finally:
         log.close()
         rule.release()
@@ -119,6 +123,8 @@ def _family(
 def _run(sentinel: Sentinel) -> int:
     stop_signals = [signal.SIGINT, signal.SIGTERM]
     stop_signals += [getattr(signal, name) for name in ("SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+    if signal.SIG_IGN in {signal.getsignal(number) for number in stop_signals[2:]}:
+        del stop_signals[2:]  # started by nohup: a closed terminal is not to stop us
     usual = {number: signal.signal(number, sentinel.on_signal) for number in stop_signals}
     hold: list[object] = []
     if sys.platform == "win32":

@@ -86,8 +86,9 @@ def load_bars(path: Path, instrument: Instrument, *, front: bool = False, snap: 
 def load_columns(path: Path, instrument: Instrument, *, front: bool = False, snap: bool = False) -> BarColumns:
     """Return what ``load_bars`` returns as columns."""
     table = _read(path)
-    ts_ns, contract = _times(path, table), _contracts(path, table)
-    checks: list[tuple[Flags, Callable[[int], str]]] = []
+    ts_ns, contract = _times(path, table), _contracts(table)
+    named = [name for name in ("ts", "contract") if name in table.column_names]
+    checks = [_empty_check(table, name) for name in named]
     numbers = {name: _numbers(path, table, name) for name in (*PRICES, "volume")}
     for name, column in numbers.items():
         checks.append(_number_check(table, name, column))
@@ -137,12 +138,16 @@ def _day_number(ns: int, offset_s: int) -> int:
 
 def _read(path: Path) -> pa.Table:
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            table = file.read()
     except FileNotFoundError as error:
         raise BacktestInputError(f"{path} does not exist; give a Parquet file of 1-minute bars") from error
     except (pa.ArrowException, OSError, ValueError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BacktestInputError(f"{path} cannot be read as Parquet ({first}); export the bars again") from error
+    twice = [name for name in (*REQUIRED, "contract") if table.column_names.count(name) > 1]
+    if twice:
+        raise BacktestInputError(f"{path} has column {twice[0]} more than once; keep one")
     missing = [name for name in REQUIRED if name not in table.column_names]
     if missing:
         have = ", ".join(table.column_names) or "none"
@@ -157,18 +162,18 @@ def _times(path: Path, table: pa.Table) -> Ints:
     column = table.column("ts")
     if not pa.types.is_timestamp(column.type):
         raise BacktestInputError(f"{path}: column ts is {column.type}; give UTC timestamps of the bars' open")
-    _refuse_nulls(path, table, "ts")
-    raw = np.asarray(column.cast(pa.int64()).to_numpy(), dtype=np.int64)
+    # An empty time takes the one before it, so that only its own row is found bad.
+    filled = pc.fill_null(pc.fill_null_forward(column.cast(pa.int64())), 0)
+    raw = np.asarray(filled.to_numpy(), dtype=np.int64)
     factor = _UNIT_NS[column.type.unit]
     if len(raw) and max(abs(int(raw.min())), abs(int(raw.max()))) > np.iinfo(np.int64).max // factor:
         raise BacktestInputError(f"{path}: column ts holds times beyond the year 2262; check its unit")
     return raw * factor
 
 
-def _contracts(path: Path, table: pa.Table) -> list[str]:
+def _contracts(table: pa.Table) -> list[str]:
     if "contract" not in table.column_names:
         return [""] * table.num_rows
-    _refuse_nulls(path, table, "contract")
     column = table.column("contract")
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -182,13 +187,6 @@ def _numbers(path: Path, table: pa.Table, name: str) -> Floats:
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         raise BacktestInputError(f"{path}: column {name} is {kind}; give numbers")
     return np.asarray(pc.cast(column, pa.float64(), safe=False).to_numpy(), dtype=np.float64)
-
-
-def _refuse_nulls(path: Path, table: pa.Table, name: str) -> None:
-    column = table.column(name)
-    if column.null_count:
-        row = pc.index(pc.is_null(column), value=True).as_py()
-        raise BacktestInputError(f"{path}, row {row} (counted from 0): {name} is empty; fill or drop the row")
 
 
 def _ticks(prices: Floats, tick: Decimal) -> Ints:
@@ -214,6 +212,11 @@ def _half_even(prices: Floats, tick: Decimal) -> Ints:
         for price in prices.tolist()
     ]
     return np.asarray(whole, dtype=np.int64)
+
+
+def _empty_check(table: pa.Table, name: str) -> tuple[Flags, Callable[[int], str]]:
+    empty = np.asarray(pc.is_null(table.column(name)).to_numpy(), dtype=np.bool_)
+    return empty, lambda _: f"{name} is empty; fill or drop the row"
 
 
 def _number_check(table: pa.Table, name: str, column: Floats) -> tuple[Flags, Callable[[int], str]]:

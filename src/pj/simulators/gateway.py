@@ -186,9 +186,12 @@ async def _beat(core: Core, run_dir: Path, instance: str) -> None:
     """Replace the stats file once per real second."""
     folder = RunDir(run_dir, core.future.instrument)
     writer = StatsWriter(folder.state("gateway"), "gateway", instance or secrets.token_hex(8))
-    while True:
-        writer.beat("RUNNING", **gauges(core))
-        await asyncio.sleep(1.0)
+    try:
+        while True:
+            writer.beat("RUNNING", **gauges(core))
+            await asyncio.sleep(1.0)
+    finally:
+        writer.beat("STOPPING", **gauges(core))
 
 
 def _on_stop_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

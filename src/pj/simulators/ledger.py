@@ -67,9 +67,10 @@ class Ledger:
             self._file.flush()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; what is written later is only counted."""
         if self._file is not None:
             self._file.close()
+            self._file = None
 
 
 def _mend(path: Path) -> int:

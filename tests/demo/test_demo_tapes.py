@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from strategies.mle.phase16_pj_engine import read_params, run_backtest
+
 pytestmark = [pytest.mark.campaign, pytest.mark.timeout(1200)]
 
 MINUTES = "mnq_1m_2026-03_2026-05.parquet"
@@ -83,11 +85,7 @@ def test_paper_decisions_equal_the_backtest(
     _, books = run_demo(date, "--tape", str(tape), *window, *extra, "--route", "paper", "--no-sheets")
     bars = tmp_path / "bars.parquet"
     _history_and_day(tape, source, at, date, end, bars)
-    from strategies.mle.phase16_pj_engine import run_backtest
-
-    symbol = extra[1] if extra else "MNQ"
-    del symbol  # costs are parameters; the demo and the backtest both take the defaults of the spec
-    run_backtest(bars, tmp_path / "out", None)
+    run_backtest(bars, tmp_path / "out", read_params(None, extra[1] if extra else None))
     with (tmp_path / "out" / "events.csv").open(encoding="utf-8", newline="") as lines:
         expected = list(csv.DictReader(lines))
     words = {row["event"] for row in expected}

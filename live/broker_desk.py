@@ -8,59 +8,22 @@ verdict table of pj1 S8 (protection of naked positions, drifted brackets) belong
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, cast
 
+from live.broker_order import Order, order_of, order_row
 from live.commands import CancelOrders, ClosePosition, Command, RaiseAlarm, RecordEvent, RecordTrade
 from live.events import ExecutionReported, PositionReported
-from live.execution_bridge import Intent, OrderEvent, OrderState, next_state, order_key
+from live.execution_bridge import Intent, OrderEvent, OrderState, order_key
 from live.market import NS_PER_MIN, NS_PER_S
 from live.params import Params
-from live.position import Position, signal_of, signal_row
+from live.position import Position
 from live.risk_guard import RiskGuard
 from live.session_manager import Signal
 
 EXIT_TRIES: Final = 3
 DESTRUCTIVE_SIGHTINGS: Final = 2
 """Identical observations before the desk concludes that something is gone (positions lag fills; pj1 S8)."""
-
-
-@dataclass(slots=True)
-class Fills:
-    """Sum the fills of one leg; ``value`` is the sum of price ticks times quantity."""
-
-    qty: int = 0
-    value: int = 0
-
-    def add(self, qty: int, price: int) -> None:
-        """Add one fill."""
-        self.qty += qty
-        self.value += qty * price
-
-    def average(self, side: int) -> int:
-        """Return the average price in ticks, a fraction rounded against the account: up when bought, down when sold."""
-        return -(-self.value // self.qty) if side > 0 else self.value // self.qty
-
-
-@dataclass(slots=True)
-class Order:
-    """Hold the entry order and everything that hangs on it until the position is flat again."""
-
-    key: str
-    signal: Signal
-    qty: int
-    state: OrderState = OrderState.INTENT
-    position: Position | None = None
-    estimated: bool = False
-    entry: Fills = field(default_factory=Fills)
-    exit: Fills = field(default_factory=Fills)
-    exit_reason: str = ""
-    exit_tries: int = 0
-    exit_sent_ns: int = 0
-
-    def take(self, event: OrderEvent) -> None:
-        """Advance the order's state by the table; raises IllegalOrderEvent."""
-        self.state = next_state(self.state, event)
 
 
 @dataclass(slots=True)
@@ -356,7 +319,7 @@ class BrokerDesk:
         """Return the order, its position and what has been seen, as JSON values."""
         mismatch = self._mismatch
         return {
-            "order": None if self.order is None else _order_row(self.order),
+            "order": None if self.order is None else order_row(self.order),
             "doubted": self._doubted,
             "stuck": self.stuck,
             "mismatch": [mismatch.qty, mismatch.since_ns, mismatch.sightings],
@@ -366,7 +329,7 @@ class BrokerDesk:
     def restore(self, state: dict[str, object]) -> None:
         """Take the state of ``snapshot``."""
         row = cast("dict[str, object] | None", state["order"])
-        self.order = None if row is None else _order_of(row)
+        self.order = None if row is None else order_of(row)
         self._doubted = cast("bool", state["doubted"])
         self.stuck = cast("bool", state["stuck"])
         self._mismatch = Mismatch(*cast("list[int]", state["mismatch"]))
@@ -382,35 +345,3 @@ def _broker_reason(signal: Signal, price: int) -> str:
     if signal.side * (price - signal.stop) <= 0:
         return "STOP"
     return "TARGET" if signal.side * (price - signal.target) >= 0 else "MANUAL"
-
-
-def _order_row(order: Order) -> dict[str, object]:
-    return {
-        "key": order.key,
-        "signal": signal_row(order.signal),
-        "qty": order.qty,
-        "state": order.state.value,
-        "position": None if order.position is None else order.position.snapshot(),
-        "estimated": order.estimated,
-        "fills": [order.entry.qty, order.entry.value, order.exit.qty, order.exit.value],
-        "exit": [order.exit_reason, order.exit_tries, order.exit_sent_ns],
-    }
-
-
-def _order_of(row: dict[str, object]) -> Order:
-    position = cast("list[object] | None", row["position"])
-    fills = cast("list[int]", row["fills"])
-    reason, tries, sent_ns = cast("tuple[str, int, int]", row["exit"])
-    return Order(
-        key=cast("str", row["key"]),
-        signal=signal_of(row["signal"]),
-        qty=cast("int", row["qty"]),
-        state=OrderState(cast("str", row["state"])),
-        position=None if position is None else Position.restored(position),
-        estimated=cast("bool", row["estimated"]),
-        entry=Fills(*fills[:2]),
-        exit=Fills(*fills[2:]),
-        exit_reason=reason,
-        exit_tries=tries,
-        exit_sent_ns=sent_ns,
-    )

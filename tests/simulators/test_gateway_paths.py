@@ -71,6 +71,8 @@ def test_the_seconds_of_a_minute_come_back_whole(made):
     if sum(row.volume for row in made) == 0:
         return
     assert facts(prints) == naive(made)
+    if sum(row.volume for row in made) >= len(prints):
+        assert min(item.size for item in prints) >= 1
     assert all(T0 <= a.exch_ns <= b.exch_ns < T0 + MIN_NS for a, b in pairwise([*prints, prints[-1]]))
 
 
@@ -101,13 +103,17 @@ def test_directions_and_the_carried_open():
     assert [item.price_ticks for item in minute_prints([up, down], 100)] == [100, 98, 104, 103, 105, 99, 101]
 
 
-def test_a_still_second_plays_nothing_and_a_thin_one_plays_size_zero():
+def test_a_still_second_plays_nothing_and_a_thin_minute_plays_size_zero():
     still = Row(T0, 100, 100, 100, 100, 0, NS_PER_S)
     thin = Row(T0 + NS_PER_S, 100, 103, 98, 101, 1, NS_PER_S)
     assert minute_prints([still], 100) == []
     prints = minute_prints([still, thin], 100)
     assert facts(prints) == naive([still, thin])
     assert [item.size for item in prints] == [1, 0, 0, 0]
+    rich = Row(T0 + 2 * NS_PER_S, 101, 101, 101, 101, 50, NS_PER_S)
+    prints = minute_prints([still, thin, rich], 100)
+    assert facts(prints) == naive([still, thin, rich])
+    assert [item.size for item in prints] == [1, 1, 1, 1, 47], "a second with more contracts lends them"
 
 
 @pytest.mark.slow

@@ -6,8 +6,9 @@ The rule, for the rows of one minute in recorded order:
   corners further prints lie on the straight line, rounded to the grid, so nothing leaves [L, H];
 * a 1-minute row has ``min(24, 4 + isqrt(volume))`` prints (at least its corners, at most its volume when the
   volume covers the corners); a 1-second row has only its corners;
-* sizes are >= 1 and sum to the row's volume. A row whose volume is smaller than the number of prices it
-  must show plays the surplus prints with size 0;
+* sizes sum to the row's volume. A row whose volume is smaller than the number of prices it must show borrows
+  single contracts from the largest prints of its minute, so that every print has size >= 1 and the minute's
+  volume stays exact; only a minute with fewer contracts than prints keeps prints of size 0;
 * the recorder of a 1-second file carries the previous close into the next open, so a row's open that equals
   the last print needs no print, except for the first print of a minute, which shows the minute's open;
 * a row of volume 0, flat at the price of the row before, plays nothing.
@@ -19,7 +20,7 @@ rows whenever the minute has volume.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import isqrt
 from typing import Final
@@ -110,7 +111,20 @@ def minute_prints(rows: Sequence[Row], before_ticks: int | None) -> list[Print]:
             continue
         prints += _row_prints(row, points, prints[-1].exch_ns if prints else 0)
         last = row.close_ticks
+    _lend(prints)
     return prints
+
+
+def _lend(prints: list[Print]) -> None:
+    """Give every print of size 0 one contract of the largest print, as long as that has one to spare."""
+    for at, item in enumerate(prints):
+        if item.size:
+            continue
+        rich = max(range(len(prints)), key=lambda i: prints[i].size)
+        if prints[rich].size < 2:
+            return
+        prints[rich] = replace(prints[rich], size=prints[rich].size - 1)
+        prints[at] = replace(item, size=1)
 
 
 def _row_prints(row: Row, points: list[int], not_before_ns: int) -> list[Print]:

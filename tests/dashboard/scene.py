@@ -25,9 +25,9 @@ CHILDREN = {
     "dashboard": {"state": "RUNNING", "pid": 815, "restarts": 0, "last_reason": "", "last_restart_ms": None},
 }
 POOLS = [
-    {"id": "a", "kind": "PDH", "level": "25040.25", "state": "ARMED", "distance": "39"},
-    {"id": "b", "kind": "ASIA_H", "level": "25010.5", "state": "SWEPT", "distance": "9.25"},
-    {"id": "c", "kind": "LDN_L", "level": "24985", "state": "ARMED", "distance": "-16.25"},
+    {"id": "a", "kind": "PDH", "level": "25040.25", "state": "DEFINED", "distance": "39"},
+    {"id": "b", "kind": "ASIAH", "level": "25010.5", "state": "SWEPT", "distance": "9.25"},
+    {"id": "c", "kind": "LDNL", "level": "24985", "state": "DEFINED", "distance": "-16.25"},
     {"id": "d", "kind": "EQL", "level": "24970.75", "state": "RECLAIMED", "distance": "-30.5"},
     {"id": "e", "kind": "PDL", "level": "24800", "state": "DEAD", "distance": "-201.25"},
 ]
@@ -41,7 +41,7 @@ BRIDGE = {
 ENGINE = {
     "mode": "LIVE", "bars": 91, "last_bar_ts_ns": RUN_NS - 65_400_000_000, "journal_seq": 412,
     "journal_head": "9f3ac0d1e2b4",
-    "pools": {"ARMED": 12, "SWEPT": 1, "RECLAIMED": 1, "DEAD": 4}, "pools_near": POOLS,
+    "pools": {"DEFINED": 12, "SWEPT": 1, "RECLAIMED": 1, "DEAD": 4}, "pools_near": POOLS,
     "signals": 3, "refusals": {"WINDOW": 1, "RISK": 1}, "position": 2, "entry_price": "24990.5",
     "stop": "24970.25", "target": "25031", "open_pnl_cents": 4300,
     "day_pnl_cents": -12000, "trades_today": 2, "losses_streak": 1, "orders_hour": 3, "locked": False, "killed": False,
@@ -49,7 +49,7 @@ ENGINE = {
     "max_consec_losses": 3}, "entries_blocked": "",
     "edge_to_bar_ms": {"p50": 4.0, "p95": 9.0, "max": 12.0, "n": 91}, "edge_to_order_ms": {"p50": 18.0, "p95": 31.0,
     "max": 31.0, "n": 3}, "late_ticks": 0, "tape_lag_ms": 2.5,
-    "last_events": ["09:12 SWEPT ASIA_H 25014.25", "09:14 SIGNAL ASIA_H short 25009.75", "09:15 TRADE +2 at 24990.5"],
+    "last_events": ["09:12 SWEPT ASIAH 25014.25", "09:14 SIGNAL ASIAH short 25009.75", "09:15 TRADE +2 at 24990.5"],
 }  # fmt: skip
 SCRIBE = {
     "produced": 12500, "sent": 12480, "acked": 12480, "verified": 12400, "lost": 0, "errors": 0, "last_error": "",

@@ -63,11 +63,11 @@ def test_every_fact_is_present_at_both_sizes(size: tuple[int, int]) -> None:
     for fact in [
         "MNQM6", "profile sim", "route traderspost", "2026-04-15 09:31:05 ET", "25,001.25", "25,001.00 / 25,001.50",
         "0.4 s old",
-        "connected, data real-time", "ASIA_H", "25,010.50", "SWEPT", "+9.25", "-16.25", "RECLAIMED",
+        "connected, data real-time", "ASIAH", "25,010.50", "SWEPT", "+9.25", "-16.25", "RECLAIMED",
         "+2 at 24,990.50  confirmed", "+$43.00", "-$120.00", "2, losses in a row 1", "24,970.25 / 25,031.00",
         "$120.00 of $450.00", "2 of 6",
         "3 of 30",
-        "3, refused 2", "allowed", "sentinel", "bridge", "engine", "scribe", "dashboard", "RUNNING", "12,342", "12,340",
+        "3, refused 2", "allowed", "sentinel", "bridge", "engine", "scribe", "dashboard", "RUNNING", "12,342 arrived of 12,342", "12,340",
         "quarantined 2", "0.000 % (0)", "12,400 verified of 12,480", "100 unverified", "TRADE +2 at 24990.5",
         "RESTART name=bridge",
         "h halt  r resume  q close",

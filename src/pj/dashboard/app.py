@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pj.dashboard.keys import Keyboard
     from pj.dashboard.state import DashboardState
 
-HEADLESS_SIZE: Final = (120, 40)
+HEADLESS_SIZE: Final = (160, 50)
 HEADLESS_EVERY_S: Final = 1.0
 CONFIRM_S: Final = 3.0
 MESSAGE_S: Final = 5.0

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pj.dashboard.state import DashboardState, View
 
 LABEL_WIDTH: Final = 12
-NARROW: Final = 45
 ROOMY: Final = 70
 DATA_TYPES: Final = {0: "none yet", 1: "real-time", 2: "FROZEN", 3: "DELAYED", 4: "DELAYED FROZEN"}
 
@@ -204,7 +203,7 @@ def pools(state: DashboardState, _width: int, rows: int) -> Section:
     nearest = sorted(near, key=lambda pool: abs(_number(pool.get("distance")) or Decimal(0)))[: max(1, rows - 1)]
     ladder = [(_number(pool.get("level")), _pool_line(pool)) for pool in nearest]
     if here is not None:
-        ladder.append((here, Text(f"{'price':<7}{words.price(here).plain:>11}  {'-' * 12}", style="bold")))
+        ladder.append((here, Text(f"{'price':<6}{words.price(here).plain:>10}  {'-' * 9}", style="bold")))
     ladder.sort(key=lambda rung: (rung[0] is not None, rung[0] or Decimal(0)), reverse=True)
     return Section(title, [line for _, line in ladder][:rows])
 
@@ -220,10 +219,10 @@ def _pool_line(pool: Mapping[str, Any]) -> Text:
     state = str(pool.get("state") or UNKNOWN)
     style = DOUBT if state in {"SWEPT", "RECLAIMED"} else FAINT if state == "DEAD" else ""
     return Text.assemble(
-        f"{pool.get('kind') or UNKNOWN!s:<7.7}",
-        f"{words.price(pool.get('level')).plain:>11}  ",
-        (f"{state:<10.10}", style),
-        f"{words.signed(pool.get('distance')):>9}",
+        f"{pool.get('kind') or UNKNOWN!s:<6.6}",
+        f"{words.price(pool.get('level')).plain:>10}  ",
+        (f"{state:<9.9}", style),
+        f"{words.signed(pool.get('distance')):>10}",
     )
 
 
@@ -268,20 +267,24 @@ def _process_state(state: DashboardState, name: str) -> tuple[str, str]:
     return ("RUNNING", GOOD) if view.stats.phase != "HALTED" else ("HALTED", BAD)
 
 
-def fidelity(state: DashboardState, width: int, rows: int) -> Section:
-    """Show the audit of the trades' way: sent by IBKR, taped, read back from the sheet; loss in percent."""
+def fidelity(state: DashboardState, _width: int, rows: int) -> Section:
+    """Show the audit of the trades' way: sent by IBKR, arrived, taped, read back from the sheet; loss in percent."""
     bridge, scribe, ticks = state.view("bridge"), state.view("scribe"), state.ticks
-    sent = state.view("gateway").whole("ticks_sent")
-    simulator = "simulated gateway" if width > NARROW else "gateway"
-    gateway = f", {simulator} {sent:,}" if sent is not None else ""
     lines = [
-        _fact("IBKR sent", words.unknown() if ticks is None else f"{ticks.delivered:,}", (gateway, FAINT)),
+        _fact("IBKR sent", _sent(state)),
         _fact("Taped", words.unknown() if ticks is None else f"{ticks.taped:,}, quarantined {ticks.quarantined:,}"),
         _fact("Tape loss", _tape_loss(ticks)),
         *_sheet_lines(state, scribe),
     ]
     sources = [bridge] + ([scribe] if state.sheets_enabled else [])
     return Section(_title("Data fidelity", *sources), lines[:rows])
+
+
+def _sent(state: DashboardState) -> Text:
+    """Return what was sent and what arrived; only a simulated gateway tells what it sent, also to nobody's ear."""
+    arrived = words.unknown() if state.ticks is None else Text(f"{state.ticks.delivered:,}")
+    sent = state.view("gateway").whole("ticks_sent")
+    return Text.assemble(arrived, " arrived" if sent is None else f" arrived of {sent:,}")
 
 
 def _tape_loss(ticks: TickCount | None) -> Text:

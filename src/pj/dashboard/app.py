@@ -1,8 +1,8 @@
 """Show the dashboard: live on a console, as a file when headless, once for scripts, as an SVG picture.
 
 Keys: ``h`` throws the kill switch at once; ``r`` releases it when pressed twice, for entries are not to come back by a
-slip; ``q`` closes the view. q exits with 0, which the Sentinel takes as the operator's wish: trading goes on and
-``pj restart dashboard`` brings the view back.
+slip; ``q`` closes the view. q exits with 0, which the Sentinel takes as the operator's wish: trading goes on,
+``pj dashboard`` shows it in any terminal, and the control verb ``restart dashboard`` brings it back into its own.
 """
 
 from __future__ import annotations

@@ -71,6 +71,7 @@ class Child:
     instance: str = ""
     failures: int = 0
     restarts: int = 0
+    last_code: int | None = None
     last_reason: str = ""
     last_restart_ms: float | None = None
     spawned_s: float = 0.0
@@ -260,6 +261,7 @@ class Family:
         silent_s = child.silent_s or 0.0
         healthy_s = now_s - child.healthy_from_s - silent_s if child.healthy_from_s is not None else 0.0
         child.running = child.meter = None
+        child.last_code = code
         match event:
             case Event.CRASHED:
                 if not silent:

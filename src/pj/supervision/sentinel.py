@@ -253,12 +253,13 @@ class Sentinel:
         dashboard = self.family.children.get(self.spawner.terminal_child)
         if dashboard is None or dashboard.pid == self._dashboard_pid:
             return
-        if self._dashboard_pid is not None and dashboard.pid is None:
-            self.terminal.restore()
+        if self._dashboard_pid is not None:
+            self.terminal.restore(left_clean=dashboard.last_code == 0)
             if dashboard.state is State.EXITED:
-                self.terminal.say("The dashboard is closed; trading goes on. 'pj restart dashboard' reopens it here.")
+                self.terminal.say("The dashboard is closed; trading goes on. 'pj dashboard' opens it elsewhere.")
                 self.terminal.say("Ctrl-C or 'pj stop' stops everything.")
         self._dashboard_pid = dashboard.pid
+        self.terminal.taken = dashboard.pid is not None
 
     def _beat(self) -> None:
         phase = "STOPPING" if self.stop_reason else "HALTED" if self.folder.kill_switch.exists() else "RUNNING"

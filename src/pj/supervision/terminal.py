@@ -17,9 +17,14 @@ LEAVE_SCREEN: Final = "\x1b[?1049l\x1b[?25h\x1b[0m"
 
 @dataclass(slots=True)
 class Terminal:
-    """Remember the terminal's settings; ``attributes`` is None where there is no terminal to lend."""
+    """Remember the terminal's settings; ``attributes`` is None where there is no terminal to lend.
+
+    ``taken``: a dashboard has it, or died without leaving the alternate screen. Leaving that screen twice would put
+    the cursor into text that stands there already.
+    """
 
     attributes: list[Any] | None = None
+    taken: bool = False
 
     @property
     def lent(self) -> bool:
@@ -32,15 +37,17 @@ class Terminal:
             sys.stdout.write(text + "\r\n")
             sys.stdout.flush()
 
-    def restore(self) -> None:
-        """Give the terminal back its screen, cursor and keyboard."""
+    def restore(self, *, left_clean: bool = False) -> None:
+        """Give the terminal back its keyboard, and its screen and cursor unless the dashboard has done so."""
         if self.attributes is None or sys.platform == "win32":
             return
         import termios
 
         try:
             termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, self.attributes)
-            os.write(sys.stdout.fileno(), LEAVE_SCREEN.encode())
+            if self.taken and not left_clean:
+                os.write(sys.stdout.fileno(), LEAVE_SCREEN.encode())
+            self.taken = False
         except (OSError, termios.error):
             self.attributes = None  # the terminal was closed: there is nothing to restore
 

@@ -55,7 +55,6 @@ def test_trade_becomes_a_row_of_both_tapes(feed: Feed) -> None:
         (trade("25000.1"), Reason.OFF_GRID),
         (trade("abc"), Reason.MALFORMED),
         (trade(""), Reason.MALFORMED),
-        (trade(size="0"), Reason.BAD_SIZE),
         (trade(size="-2"), Reason.BAD_SIZE),
         (trade(size="1.5"), Reason.BAD_SIZE),
         (trade(size="nan"), Reason.BAD_SIZE),

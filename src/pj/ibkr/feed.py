@@ -5,7 +5,7 @@ and a bid or ask that makes sense also give a row of the causal channel (live_ma
 quarantined with its reason and the stream goes on.
 
 Checks. NAN, MALFORMED (not a number, fields missing), NON_POSITIVE, OFF_GRID (not a multiple of the instrument's
-tick), BAD_SIZE (a trade of zero, negative or broken size), TIME_BACKWARD, CROSSED.
+tick), BAD_SIZE (a trade of negative or broken size), TIME_BACKWARD, CROSSED.
 
 TIME_BACKWARD: the exchange stamps trades in whole seconds that may jitter, so only a step back of more than
 ``BACKWARD_TOLERANCE_S`` counts. When ``RESYNC_AFTER`` trades in a row agree on the earlier time, the reference itself
@@ -221,7 +221,7 @@ class Feed:
         size = read_size(size_text)
         exch_s = int(at)
         reason = price.reason
-        if reason is None and (size is None or size <= 0):
+        if reason is None and (size is None or size < 0):
             reason = Reason.BAD_SIZE
         if reason is None and self._runs_backward(exch_s):
             reason = Reason.TIME_BACKWARD

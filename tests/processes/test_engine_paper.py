@@ -16,6 +16,7 @@ from live.market import INSTRUMENTS, NS_PER_MIN, Bar
 from live.params import Params
 from live.records import EVENT_COLUMNS, TRADE_COLUMNS, event_row, trade_row
 from pj.channels.csvlog import read_rows
+from pj.channels.stats import Stats
 from strategies.mle.phase16_pj_engine import load_bars, run_bars
 
 MNQ = INSTRUMENTS["MNQ"]
@@ -61,14 +62,13 @@ def expected(bars: list[Bar]) -> list[tuple[str, ...]]:
     return rows
 
 
+@pytest.mark.slow
 def test_a_paper_morning_equals_the_backtest(make: Make, bars: list[Bar]) -> None:
-    world = make("09:20", "11:35", 900)
+    world = make("09:20", "11:35", 1200)
     world.write_history()
     world.start_engine()
     world.play()
-    last = world.end_ns - NS_PER_MIN
-    world.wait_for_bar(last)
-    stats = world.stats()
+    stats = world.wait(lambda stats: stats.gauge("bars", 0) >= 136)
     assert world.stop_engine() == 0
 
     source = [bar for bar in bars if world.start_ns <= bar.ts_ns < world.end_ns]
@@ -86,23 +86,52 @@ def test_a_paper_morning_equals_the_backtest(make: Make, bars: list[Bar]) -> Non
     assert read_rows(world.paths.trades, TRADE_COLUMNS) == today
     modes = [line.data["mode"] for line in world.journal() if line.type == "MODE"]
     assert modes == ["REHEARSED", "LIVE"]
-    assert stats is not None
     assert stats.gauge("mode", "") == "LIVE"
     assert stats.gauge("entries_blocked", "?") == ""
     print("edge_to_bar_ms", stats.gauges["edge_to_bar_ms"])
+    the_day_survives_a_restart(world, stats)
 
 
+def the_day_survives_a_restart(world: World, before: Stats) -> None:
+    """Start the engine once more on the same files: counters and state as if it had never stopped."""
+    faults, snapshot = replayed(world)
+    assert faults == []
+    world.start_engine()
+    after = world.wait(lambda stats: stats.gauge("bars", 0) >= 136 and stats.phase == "RUNNING")
+    for gauge in (
+        "day_pnl_cents",
+        "trades_today",
+        "losses_streak",
+        "refusals",
+        "signals",
+        "pools",
+        "position",
+        "locked",
+    ):
+        assert after.gauges[gauge] == before.gauges[gauge], gauge
+    assert after.gauge("trades_today", 0) > 0
+    assert after.gauge("entries_blocked", "") == "RECOVERING"
+    assert world.stop_engine() == 0
+    faults, again = replayed(world)
+    assert faults == []
+    ignored = {"outside", "mode"}
+    assert {k: v for k, v in again.items() if k not in ignored} == {
+        k: v for k, v in snapshot.items() if k not in ignored
+    }
+
+
+@pytest.mark.slow
 def test_kills_at_random_moments_change_nothing_that_was_decided(make: Make, bars: list[Bar]) -> None:
     seed = random.randrange(1 << 32)
     print("seed", seed)
     dice = random.Random(seed)
-    world = make("09:25", "10:40", 240)
+    world = make("09:25", "10:25", 400)
     world.write_history()
     world.start_engine()
     world.play()
     world.wait(lambda stats: stats.gauge("bars", 0) >= 3)
     for _ in range(4):
-        time.sleep(dice.uniform(0.3, 2.0))
+        time.sleep(dice.uniform(0.2, 1.6))
         world.kill_engine()
         world.start_engine()
     world.wait_for_bar(world.end_ns - NS_PER_MIN)
@@ -112,7 +141,7 @@ def test_kills_at_random_moments_change_nothing_that_was_decided(make: Make, bar
     own = [bar for bar in world.own_bars() if bar.ts_ns < world.end_ns]
     assert [ohlcv(bar) for bar in own] == [ohlcv(bar) for bar in source], "nothing lost, nothing twice"
     lines = world.journal()
-    assert sum(line.type == "START" for line in lines) == 5
+    assert 2 <= sum(line.type == "START" for line in lines) <= 5, "a kill may come before the first line"
     assert not [line for line in lines if line.type == "ALARM"]
     faults, _ = replayed(world)
     assert faults == []
@@ -124,28 +153,7 @@ def test_kills_at_random_moments_change_nothing_that_was_decided(make: Make, bar
     print("restarts that missed bars", len(downtime))
 
 
-def test_day_state_survives_a_restart(make: Make, bars: list[Bar]) -> None:
-    world = make("09:25", "10:40", 600)
-    world.write_history()
-    world.start_engine()
-    world.play()
-    world.wait_for_bar(world.end_ns - NS_PER_MIN)
-    before = world.wait(lambda stats: stats.gauge("bars", 0) >= 76)
-    assert world.stop_engine() == 0
-    faults, snapshot = replayed(world)
-    assert faults == []
-    world.start_engine()
-    after = world.wait(lambda stats: stats.gauge("bars", 0) >= 76 and stats.phase == "RUNNING")
-    for gauge in ("day_pnl_cents", "trades_today", "losses_streak", "refusals", "signals", "pools", "position", "locked"):
-        assert after.gauges[gauge] == before.gauges[gauge], gauge
-    assert after.gauge("trades_today", 0) > 0
-    assert after.gauge("entries_blocked", "") == "RECOVERING"
-    assert world.stop_engine() == 0
-    _, again = replayed(world)
-    ignored = {"outside", "mode"}
-    assert {k: v for k, v in again.items() if k not in ignored} == {k: v for k, v in snapshot.items() if k not in ignored}
-
-
+@pytest.mark.slow
 def test_torn_files_are_mended_and_a_changed_journal_stops_trading(make: Make) -> None:
     world = make("09:25", "09:40", 300)
     world.write_history()
@@ -171,6 +179,7 @@ def test_torn_files_are_mended_and_a_changed_journal_stops_trading(make: Make) -
     assert b"line 3" in process.stderr.read()
 
 
+@pytest.mark.slow
 def test_kill_switch_and_closed_market_refuse_entries(make: Make, bars: list[Bar]) -> None:
     world = make("09:30", "09:50", 240)
     world.write_history()
@@ -188,6 +197,7 @@ def test_kill_switch_and_closed_market_refuse_entries(make: Make, bars: list[Bar
     assert killed, "the signal of 09:31 is refused by the kill switch"
 
 
+@pytest.mark.slow
 def test_mistakes_of_the_operator_are_named(make: Make) -> None:
     world = make("09:25", "09:40", 300)
     world.write_history()
@@ -206,6 +216,7 @@ def test_mistakes_of_the_operator_are_named(make: Make) -> None:
         assert said.count(b"\n") == 1, "one clear sentence"
 
 
+@pytest.mark.slow
 def test_a_day_begun_on_one_route_is_not_continued_on_another(make: Make) -> None:
     world = make("09:25", "09:30", 300)
     world.write_history()

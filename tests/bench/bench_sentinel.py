@@ -20,7 +20,8 @@ import psutil
 DRIVER = Path(__file__).parents[1] / "supervision" / "sentinel_driver.py"
 NAMES = ("bridge", "engine", "scribe", "dashboard")
 IDLE_S = 20.0
-PAUSE_S = 1.0
+#: Each of the four lives longer than the policy's STABLE_S between two kills, so that no back-off is measured.
+PAUSE_S = 3.0
 
 
 def births(run_dir: Path) -> list[list[str]]:

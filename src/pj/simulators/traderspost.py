@@ -26,6 +26,8 @@ from pj.simulators.traderspost_http import Server
 from pj.simulators.traderspost_service import LEDGER_NAME, DryRun, Ledger, Secret, Service
 
 STATS_S: Final = 1.0
+ENV_UUID: Final = "PJ_SIM_WEBHOOK_UUID"
+ENV_PASSWORD: Final = "PJ_SIM_WEBHOOK_PASSWORD"  # noqa: S105 - the variable's name, not a password
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -36,8 +38,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--client-id", type=int, default=900, help="API client id at the gateway")
     parser.add_argument("--run-dir", type=Path, help="run folder for the ledger and the stats file")
     parser.add_argument("--state", type=Path, help="another place for the ledger")
-    parser.add_argument("--uuid", default="", help="first part of the webhook's secret; empty makes one")
-    parser.add_argument("--password", default="", help="second part of the webhook's secret; empty makes one")
+    parser.add_argument(
+        "--uuid", default=os.environ.get(ENV_UUID, ""), help=f"webhook's uuid; else {ENV_UUID}; else one is made"
+    )
+    parser.add_argument(
+        "--password", default=os.environ.get(ENV_PASSWORD, ""), help=f"its password; else {ENV_PASSWORD}; else made"
+    )
     parser.add_argument("--side-swapping", action="store_true", help="let a buy while short go long after closing")
     parser.add_argument("--allow-add", action="store_true", help="let a buy while long add to the position")
     return parser

@@ -101,7 +101,9 @@ def build_report(plan: DemoPlan, trouble: str, *, wall_s: float) -> dict[str, An
     folder = RunDir(plan.run_dir, INSTRUMENTS[plan.symbol])
     day = folder.day(plan.trade_date)
     bars = read_rows(day.bars)
-    trades = read_rows(day.trades)
+    journal = read_journal(day.journal)
+    trades = [line["data"] for line in journal if line["type"] == "TRADE"]
+    live = [trade for trade in trades if trade["mode"] == "LIVE"]
     ticks = books(folder, plan.trade_date, sheets=plan.sheets)
     engine = _gauges(folder, "engine")
     children: dict[str, Any] = _gauges(folder, "sentinel").get("children", {})
@@ -119,9 +121,10 @@ def build_report(plan: DemoPlan, trouble: str, *, wall_s: float) -> dict[str, An
             "degraded": sum(row["degraded"] == "1" for row in bars),
             "by_grace": sum(row["closed_by"] == "grace" for row in bars),
         },
-        **_decisions(read_journal(day.journal)),
-        "trades": len(trades),
-        "net_usd": str(sum((Decimal(row["net_usd"]) for row in trades), Decimal("0.00"))),
+        **_decisions(journal),
+        "trades": len(live),
+        "trades_rehearsed": len(trades) - len(live),
+        "net_usd": str(sum((Decimal(trade["net_usd"]) for trade in live), Decimal("0.00"))),
         "open_position": engine.get("position"),
         "edge_to_bar_ms": engine.get("edge_to_bar_ms"),
         "edge_to_order_ms": engine.get("edge_to_order_ms"),
@@ -160,6 +163,7 @@ def table_lines(report: dict[str, Any]) -> list[str]:
     pools = ", ".join(f"{kind} {count}" for kind, count in report["pools"].items()) or "none"
     refusals = ", ".join(f"{why} {count}" for why, count in report["refusals"].items()) or "none"
     restarts = ", ".join(f"{name} {count}" for name, count in report["restarts"].items()) or "none"
+    rehearsed = f" (and {report['trades_rehearsed']} rehearsed over history)" if report["trades_rehearsed"] else ""
     rows = [
         ("played", f"{report['symbol']} {report['trade_date']} at {report['speed']:g}x, route {report['route']}"),
         ("ticks", f"sent {ticks['sent']} / taped {ticks['taped']}{sheet}: {equal}"),
@@ -176,7 +180,7 @@ def table_lines(report: dict[str, Any]) -> list[str]:
             "orders",
             ", ".join(f"{word} {count}" for word, count in orders.items()),
         ),
-        ("fills, trades", f"{report['fills']}, {report['trades']}"),
+        ("fills, trades", f"{report['fills']}, {report['trades']}{rehearsed}"),
         ("net PnL", f"${report['net_usd']} (simulated; no edge is claimed)"),
         ("restarts", restarts),
         ("took", f"{report['wall_s']} s"),

@@ -109,6 +109,8 @@ def source_minutes(path: Path, start: int, end: int) -> dict[int, BarRow]:
         for s, o, h, low, c, v, name in zip(seconds, *columns, contract, strict=True)
         if start <= s < end
     ]
+    if not picked:
+        return {}
     volumes: dict[str, int] = {}
     for row, name in picked:
         volumes[name] = volumes.get(name, 0) + row["volume"]

@@ -174,7 +174,7 @@ class BrokerDesk:
             return "DAY_ROLL"
         if self.guard.locked:
             return self.guard.locked
-        if minute >= self._params.flat_at_m:
+        if minute >= self.guard.flat_m:
             return "FLAT"
         return "TIME" if now_ns - position.entry_ns >= self._params.max_hold_min * NS_PER_MIN else ""
 

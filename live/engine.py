@@ -8,6 +8,7 @@ is ever believed to be filled because it was sent.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, assert_never, cast
 
@@ -62,10 +63,18 @@ class Engine:
     ``patience_ns`` is how long, in run time, the broker desk waits before it concludes that something sent is lost
     (10 s of pj1 S8; under a scaled clock the shell multiplies it by the speed). Starts REHEARSED on the simulated
     route and MISSED on a broker route: trading begins only by ModeChanged. Raises ParamsError when ``params``
-    and ``instrument`` disagree on the tick.
+    and ``instrument`` disagree on the tick. ``early_flat_m`` maps trade dates (ordinals) that close early to the minute
+    of the day at which they are flat (pj1 S5.6); without an entry ``flat_at`` of the parameters holds.
     """
 
-    def __init__(self, params: Params, instrument: Instrument, route: Route, patience_ns: int = PATIENCE_NS) -> None:
+    def __init__(
+        self,
+        params: Params,
+        instrument: Instrument,
+        route: Route,
+        patience_ns: int = PATIENCE_NS,
+        early_flat_m: Mapping[int, int] | None = None,
+    ) -> None:
         if params.tick != instrument.tick:
             raise ParamsError(
                 f"parameter tick is {params.tick}, {instrument.symbol} moves in {instrument.tick}; drop it"
@@ -91,6 +100,7 @@ class Engine:
         self._contract: str | None = None
         self._span = Span(0, 0, 0, 0, weekend=True)
         self._loss_floor = -params.max_daily_loss_cents
+        self._early_flat_m = dict(early_flat_m or {})
 
     def step(self, event: Event) -> list[Command]:
         """Take one event and return what to do and to record, in order."""
@@ -207,6 +217,12 @@ class Engine:
             self.liquidity.roll(bar.ts_ns, out)
         self._day = span.ordinal
         self._contract = bar.contract
+        self._set_flat()
+
+    def _set_flat(self) -> None:
+        """Tell gate and exits at which minute this trade date is flat."""
+        usual = self.params.flat_at_m
+        self.guard.flat_m = self.paper.flat_m = min(usual, self._early_flat_m.get(self._day, usual))
 
     def _walk_paper(self, bar: Bar, minute: int, out: list[Command]) -> None:
         """Step 3: fill the waiting entry, or end the open position, on this bar."""
@@ -358,6 +374,7 @@ class Engine:
         clock = cast("tuple[int, int | None, int | None, int, str | None]", state["clock"])
         self.last_bar_ns, self._previous_close, self._real_ns, self._day, self._contract = clock
         self._span = Span(0, 0, 0, 0, weekend=True)
+        self._set_flat()
         self.guard.restore(cast("dict[str, object]", state["guard"]))
         self.liquidity.restore(cast("dict[str, object]", state["liquidity"]))
         self.paper.restore(cast("dict[str, object]", state["paper"]))

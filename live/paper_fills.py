@@ -30,10 +30,11 @@ class Exit:
 class PaperFills:
     """Hold at most one pending entry or open position and walk it through bars."""
 
-    __slots__ = ("_params", "pending", "position")
+    __slots__ = ("_params", "flat_m", "pending", "position")
 
     def __init__(self, params: Params) -> None:
         self._params = params
+        self.flat_m = params.flat_at_m
         self.pending: tuple[Signal, int] | None = None
         self.position: Position | None = None
 
@@ -68,7 +69,7 @@ class PaperFills:
             reason = "DAY_ROLL"
         elif lock:
             reason = lock
-        elif minute >= self._params.flat_at_m:
+        elif minute >= self.flat_m:
             reason = "FLAT"
         elif bar.ts_ns - position.entry_ns >= self._params.max_hold_min * NS_PER_MIN:
             reason = "TIME"

@@ -74,10 +74,21 @@ class Refused:
 class RiskGuard:
     """Hold the day's counters and judge signals (pj1 S6); money in cents, times in ns UTC."""
 
-    __slots__ = ("_params", "fills", "last_exit_ns", "locked", "losses_streak", "net_cents", "order_times", "trades")
+    __slots__ = (
+        "_params",
+        "fills",
+        "flat_m",
+        "last_exit_ns",
+        "locked",
+        "losses_streak",
+        "net_cents",
+        "order_times",
+        "trades",
+    )
 
     def __init__(self, params: Params) -> None:
         self._params = params
+        self.flat_m = params.flat_at_m
         self.trades = 0
         self.net_cents = 0
         self.fills = 0
@@ -155,7 +166,7 @@ class RiskGuard:
         return before is not None and signal.bar_ts_ns - before > self._params.max_gap_min * NS_PER_MIN
 
     def _in_session(self, minute: int) -> bool:
-        if minute >= self._params.flat_at_m:
+        if minute >= self.flat_m:
             return False
         return any(start <= minute < end for start, end in self._params.windows)
 

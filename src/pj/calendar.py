@@ -25,6 +25,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from live.market import NS_PER_S
+from live.trading_day import minute_of_day
 from pj.settings_text import ConfigError, parse_yaml, read_text
 
 LIBRARY_CALENDAR: Final = "CME Globex Equity"
@@ -36,6 +37,7 @@ DAYS_AFTER: Final = 42
 #: Rebuild when fewer days than this are left, so that a weekend with holidays never meets the horizon.
 DAYS_LEFT: Final = 14
 FORMAT: Final = 1
+FLAT_BEFORE_MIN: Final = 5
 
 
 class CalendarError(RuntimeError):
@@ -144,6 +146,19 @@ class Sessions:
     def early_close(self, trade_date: date) -> int | None:
         """Return when ``trade_date`` closes (ns UTC) if that is before the usual hour, else None."""
         return next((s.close_ns for s in self.sessions if s.trade_date == trade_date and s.early), None)
+
+    def early_flats(self) -> dict[int, int]:
+        """Return the minute of the trading day at which each early-closing date (ordinal) must be flat (pj1 S5.6).
+
+        Five minutes before the last full half hour up to the close: 12:55 for closes at 13:00 and 13:15 ET, as
+        16:55 is for 17:00.
+        """
+        half_hour = 30
+        return {
+            s.trade_date.toordinal(): minute_of_day(s.close_ns) // half_hour * half_hour - FLAT_BEFORE_MIN
+            for s in self.sessions
+            if s.early
+        }
 
     def entry_refusal(self, ns: int, last_s: float) -> str:
         """Return why no entry may be sent at ``ns``, empty when one may.

@@ -232,3 +232,17 @@ def test_real_prices_end_where_the_calendar_says(market_data: Path, file: str, d
     assert max(inside) == ns(last_bar), "the fact that the calendar is held against"
     session = next(s for s in around(day).sessions if s.trade_date.isoformat() == day)
     assert session.close_ns == ns(last_bar) + 60 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("day", "flat"),
+    [("2026-11-27", "12:55"), ("2026-01-19", "12:55"), ("2026-04-03", "08:55"), ("2025-01-09", "09:25")],
+)
+def test_early_dates_are_flat_before_the_close(day: str, flat: str) -> None:
+    hours, minutes = map(int, flat.split(":"))
+    minute = (hours * 60 + minutes - 18 * 60) % 1440
+    assert around(day).early_flats()[date.fromisoformat(day).toordinal()] == minute
+
+
+def test_whole_dates_have_no_early_flat() -> None:
+    assert date(2026, 11, 25).toordinal() not in around("2026-11-27").early_flats()

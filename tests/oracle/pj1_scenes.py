@@ -41,8 +41,14 @@ SWEEP_HIGH = bar(START_M + 1, 1001, 1010, 989, 990)
 class Stage:
     """Hold an engine warmed up to the morning of DAY, with one real bar at 09:30."""
 
-    def __init__(self, route: Route = Route.SIMULATED, mode: Mode | None = None, **changed: Any) -> None:
-        self.engine = Engine(Params.from_dict(SCENE | changed), MNQ, route)
+    def __init__(
+        self,
+        route: Route = Route.SIMULATED,
+        mode: Mode | None = None,
+        early_flat_m: dict[int, int] | None = None,
+        **changed: Any,
+    ) -> None:
+        self.engine = Engine(Params.from_dict(SCENE | changed), MNQ, route, early_flat_m=early_flat_m)
         self.out: list[Command] = []
         self.play(bar(100, 950, 1000, 900, 950, EVE), bar(START_M, 950, 951, 949, 950))
         if mode is not None:

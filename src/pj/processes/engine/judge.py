@@ -43,6 +43,11 @@ class EntryJudge:
         """Return the bridge's stats as last read (at most BRIDGE_READ_S old)."""
         return self._bridge
 
+    def early_flats(self) -> dict[int, int]:
+        """Return when early-closing dates must be flat, as far as the schedule reaches; empty without one."""
+        self.refresh()
+        return self._sessions.early_flats() if self._sessions else {}
+
     def refresh(self) -> None:
         """Read the small files again when they are due; called by the main loop, never on a tick's path."""
         now = time.monotonic()

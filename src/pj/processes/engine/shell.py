@@ -42,8 +42,9 @@ class Shell:
         self.notifier = Notifier()
         self.wake = self.notifier.wake({"live_market_data.csv", "broker_events.csv", "history.csv"})
         patience_ns = int(PATIENCE_NS * context.clock.speed)
-        self.engine = Engine(params, context.instrument, context.route, patience_ns)
         self.judge = EntryJudge(context.settings, context.run_dir, context.clock)
+        early = self.judge.early_flats()
+        self.engine = Engine(params, context.instrument, context.route, patience_ns, early)
         execution = context.settings.execution
         self.limits = SendLimits(execution.requests_per_min, execution.requests_per_hour, params.max_orders_hour)
         self.dispatcher: Dispatcher | None = None

@@ -1,4 +1,4 @@
-"""A date that the exchange closes early is flat before that close (pj1 S5.6), on both routes; others are not touched."""
+"""A date that the exchange closes early is flat before that close (pj1 S5.6), on both routes; no other date."""
 
 from __future__ import annotations
 

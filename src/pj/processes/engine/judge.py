@@ -9,15 +9,17 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from live.trading_day import MINUTES_PER_DAY, minute_of_day, trade_date
 from pj.calendar import CalendarError, Sessions
 from pj.channels.rundir import RunDir
 from pj.channels.stats import Stats, read_stats
 from pj.clock import Clock
 from pj.config import Settings
+from pj.contracts import days_to_roll
 
 BRIDGE_READ_S: Final = 0.5
 SESSIONS_READ_S: Final = 30.0
-CLOCK_OFFSET_MS: Final = 2000.0
+CLOCK_OFFSET_S: Final = 2.0
 LIVE_DATA: Final = 1
 
 
@@ -29,6 +31,9 @@ class EntryJudge:
         self.last_tick_ns = 0
         self.recovering = True
         self.doubt = ""
+        self.contract = ""
+        self.windows: tuple[tuple[int, int], ...] = ((0, MINUTES_PER_DAY),)
+        self._paper = settings.execution.route == "paper"
         self._settings = settings.engine
         self._run_dir = run_dir
         self._clock = clock
@@ -66,7 +71,25 @@ class EntryJudge:
         """Return why no entry may be taken at run time ``now_ns``, empty when one may."""
         if self.recovering:
             return "RECOVERING"
-        return self._stale(now_ns) or self.calendar_refusal(now_ns) or self.doubt
+        return self._stale(now_ns) or self._closed(now_ns) or self.roll_refusal(now_ns) or self.doubt
+
+    def _closed(self, now_ns: int) -> str:
+        """Return the calendar's refusal where the strategy's own windows would let an entry pass.
+
+        Outside them the gate refuses by SESSION, as it does in a backtest, which knows no calendar.
+        """
+        minute = minute_of_day(now_ns)
+        inside = any(start <= minute < end for start, end in self.windows)
+        return self.calendar_refusal(now_ns) if inside else ""
+
+    def roll_refusal(self, now_ns: int) -> str:
+        """Return ROLL from the contract's roll date on: nothing new is opened in a dying contract with real money.
+
+        Paper goes on, because its day equals the backtest of the same bars (docs/adr/0001).
+        """
+        if self._paper or not self.contract:
+            return ""
+        return "ROLL" if days_to_roll(self.contract, trade_date(now_ns)) <= 0 else ""
 
     def calendar_refusal(self, now_ns: int) -> str:
         """Return CALENDAR or CALENDAR_HORIZON, empty when the market is open and not about to halt; thread-safe."""
@@ -85,6 +108,7 @@ class EntryJudge:
             return "STALE"
         if bridge is None or bridge.age_s() > self._settings.stale_bridge_s:
             return "STALE"
-        if abs(bridge.gauge("clock_offset_ms", 0.0)) > CLOCK_OFFSET_MS:
+        # Whole seconds of run time: what the gateway's clock says less what ours says.
+        if abs(bridge.gauge("server_offset_s", 0.0)) / self._clock.speed > CLOCK_OFFSET_S:
             return "STALE"
         return "" if bridge.gauge("market_data_type", 0) == LIVE_DATA else "DELAYED_DATA"

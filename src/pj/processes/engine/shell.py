@@ -43,6 +43,7 @@ class Shell:
         self.wake = self.notifier.wake({"live_market_data.csv", "broker_events.csv", "history.csv"})
         patience_ns = int(PATIENCE_NS * context.clock.speed)
         self.judge = EntryJudge(context.settings, context.run_dir, context.clock)
+        self.judge.windows = params.windows
         early = self.judge.early_flats()
         self.engine = Engine(params, context.instrument, context.route, patience_ns, early)
         execution = context.settings.execution
@@ -132,6 +133,7 @@ class Shell:
             parts.core.book.add_bar(bar)
             if self._live and bar.ts_ns >= self._live_since_ns:
                 self.judge.recovering = False
+            self.judge.contract = bar.contract
             self._judge(parts)
             parts.core.take_bar(bar)
 
@@ -224,7 +226,7 @@ class Shell:
             **core_gauges(self.engine, self.context.instrument, feed.last_price, now_ns),
             "bars": book.after_bar,
             "last_bar_ts_ns": max(0, self.engine.last_bar_ns),
-            "entries_blocked": judge.reason(now_ns) or self.engine.desk.doubt,
+            "entries_blocked": judge.reason(now_ns) or judge.calendar_refusal(now_ns) or self.engine.desk.doubt,
             "calendar": judge.calendar_trouble,
             "account_position": parts.broker.position if parts.broker is not None else None,
             "orders_waiting": parts.outbox.waiting,

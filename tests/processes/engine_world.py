@@ -116,9 +116,10 @@ class World:
 
     def write_history(self, until_ns: int | None = None) -> None:
         """Write history.csv as the bridge does at its start."""
-        past = [bar for bar in self.bars if bar.ts_ns + NS_PER_MIN <= (until_ns or self.start_ns)]
-        self.paths.create()
-        write_rows(self.paths.history, HISTORY_COLUMNS, (history_row(bar, self.prices) for bar in past))
+        until_ns = until_ns or self.start_ns
+        past = [bar for bar in self.bars if bar.ts_ns + NS_PER_MIN <= until_ns]
+        paths = self.run.day_at(until_ns).create()
+        write_rows(paths.history, HISTORY_COLUMNS, (history_row(bar, self.prices) for bar in past))
 
     def play(self) -> threading.Thread:
         """Write the tape from now on, in a thread, until the end or ``stop``."""
@@ -229,9 +230,9 @@ class World:
         return [parse_bar(row, self.prices) for row in read_rows(self.paths.bars, BAR_COLUMNS)]
 
     def journal(self) -> list[JournalLine]:
-        """Return the verified journal of the day."""
+        """Return the verified journal of all days."""
         verify_run(self.run)
-        return read_journal(self.paths.journal)
+        return [line for day in self.run.days() for line in read_journal(self.run.day(day).journal)]
 
     def rows(self, *kinds: str) -> list[tuple[str, ...]]:
         """Return the deciding columns of the journal's lines of these types, as text."""

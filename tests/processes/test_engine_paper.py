@@ -154,6 +154,35 @@ def test_kills_at_random_moments_change_nothing_that_was_decided(make: Make, bar
 
 
 @pytest.mark.slow
+def test_the_day_turns_at_18_00(run_dir: Path, market_data: Path) -> None:
+    evening, morrow = date(2026, 4, 15), date(2026, 4, 16)
+    bars = bars_of_two_days(load_bars(market_data / FILE, MNQ, front=True), morrow, "MNQM6")
+    world = World(run_dir, morrow, bars, wall(evening, "16:50"), wall(morrow, "18:14"), 1200)
+    try:
+        world.write_history()
+        world.start_engine()
+        world.play()
+        last_ns = world.end_ns - NS_PER_MIN
+        world.wait_for_bar(last_ns)
+        assert world.stop_engine() == 0
+        lived = [bar for bar in bars if bar.ts_ns < world.end_ns]
+        rows = world.rows(*CORE_TYPES)
+        assert rows == expected(lived)
+        assert [row[0] for row in rows if ":PD" in row[3] and "739357" not in row[3]]
+        assert [bar.ts_ns for bar in world.own_bars()][:1] == [wall(morrow, "18:00")]
+        starts = [line.seq for line in world.journal() if line.type == "START"]
+        assert starts[1:] == [1], "the new day's journal begins with its own START"
+
+        world.start_engine()
+        world.wait(lambda stats: stats.phase == "RUNNING" and stats.gauge("bars", 0) >= 14)
+        assert world.stop_engine() == 0
+        assert not [line for line in world.journal() if line.type == "ALARM"], "both days came out again, line by line"
+        assert world.rows(*CORE_TYPES) == rows
+    finally:
+        world.close()
+
+
+@pytest.mark.slow
 def test_torn_files_are_mended_and_a_changed_journal_stops_trading(make: Make) -> None:
     world = make("09:25", "09:40", 300)
     world.write_history()

@@ -54,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         clock=clock,
         terminal=terminal,
         env=os.environ,
+        session_overrides=settings.session_overrides,
     )
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pj.channels.logs import EventLog
     from pj.channels.rundir import RunDir
     from pj.clock import Clock
+    from pj.supervision.schedule import ScheduleKeeper
     from pj.supervision.spawn import OsSpawner
     from pj.supervision.terminal import Terminal
 
@@ -77,6 +78,7 @@ class Sentinel:
     clock: Clock
     check_s: float
     now_s: Callable[[], float]
+    keeper: ScheduleKeeper | None = None
     interrupts: int = 0
     stop_reason: str = ""
     exit_code: int = 0
@@ -121,6 +123,8 @@ class Sentinel:
             self._next_look_s = now_s + LOOK_S
             self.family.look(self._beats.read, elapsed_s)
             self._obey()
+            if self.keeper is not None and not self.stop_reason:
+                self.keeper.step()
         if self.stop_reason:
             self._stop(now_s)
         self.family.tick()

@@ -17,11 +17,13 @@ from pj.channels.stats import StatsWriter, read_stats
 from pj.supervision import fencing
 from pj.supervision.family import Child, Family
 from pj.supervision.policy import RestartPolicy
+from pj.supervision.schedule import ScheduleKeeper
 from pj.supervision.sentinel import Sentinel
 from pj.supervision.spawn import MODULES, OsSpawner, module_command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from pj.channels.logs import EventLog
     from pj.channels.rundir import RunDir
@@ -49,8 +51,11 @@ def run_sentinel(
     clock: Clock,
     terminal: Terminal,
     env: Mapping[str, str] = os.environ,
+    session_overrides: Path | None = None,
 ) -> int:
     """Rule ``folder`` with one child per command until stopped; return the exit code.
+
+    ``session_overrides`` is the calendar's table of corrections; with it the trading schedule is kept ahead.
 
     2: another Sentinel rules the folder, or nothing was left because of its configuration. 1: a process of the last
     run cannot be ended. 0: stopped as asked.
@@ -72,6 +77,8 @@ def run_sentinel(
         family = _family(spawner, commands, limits, policy, log, births)
         stats = StatsWriter(folder.state("sentinel"), "sentinel", instance)
         sentinel = Sentinel(folder, family, spawner, stats, log, terminal, clock, check_s, time.monotonic)
+        if session_overrides is not None:
+            sentinel.keeper = ScheduleKeeper(folder.session_file, session_overrides, clock, log, time.monotonic)
         return _run(sentinel)
     except fencing.OrphanTrouble as trouble:
         log.warning("SENTINEL_REFUSED", reason=str(trouble))
@@ -137,6 +144,8 @@ def _run(sentinel: Sentinel) -> int:
         for child in sentinel.family.alive():  # only after an exception in the loop: nothing is left behind even then
             if child.running is not None:
                 child.running.kill()
+        if sentinel.keeper is not None:
+            sentinel.keeper.close()
         sentinel.terminal.restore()
         sentinel.log.event("SENTINEL_END", exit=sentinel.exit_code, up_s=time.monotonic() - began_s)
         sentinel.spawner.close()

@@ -20,7 +20,7 @@ from pj.channels.csvlog import CsvLog, read_rows, write_rows
 from pj.channels.formats import BAR_COLUMNS, BROKER_EVENT_COLUMNS, HISTORY_COLUMNS, PriceText, history_row
 from pj.channels.journal import read_journal
 from pj.channels.rundir import RunDir
-from pj.channels.tape import TapeWriter
+from pj.channels.tape import BadRow, TapeWriter
 from pj.processes.engine.book import DayBook
 from pj.processes.engine.broker_feed import BrokerFeed
 from pj.processes.engine.core import Core
@@ -241,6 +241,10 @@ def test_inputs_survive_the_journal(event: Any) -> None:
 # -- the tape ------------------------------------------------------------------------------------------
 
 
+def quarantine(row: BadRow) -> None:
+    raise AssertionError(f"{row.reason}: {row.text}")
+
+
 def write_tape(run_dir: RunDir, minutes: int) -> None:
     start = at_minute_ns(DAY, 900)
     writer = TapeWriter(run_dir.day(DAY).create().market, MNQ)
@@ -267,11 +271,11 @@ def test_reading_resumes_at_the_last_bar(tmp_path: Path) -> None:
         rest = [int(row.split(b",")[1]) for row in data[offset:].split(b"\n")[:-1] if row[:1].isdigit()]
         assert sum(at < stamp for at in rest) < 100, "at most a block too early"
 
-    whole = TapeFeed(run_dir, MNQ, 1.0, DAY)
+    whole = TapeFeed(run_dir, MNQ, 1.0, DAY, quarantine)
     bars = read_all(whole)
     whole.close()
     assert len(bars) == 90
-    again = TapeFeed(run_dir, MNQ, 1.0, DAY)
+    again = TapeFeed(run_dir, MNQ, 1.0, DAY, quarantine)
     again.resume(bars[:57], DAY)
     rest = read_all(again)
     again.close()
@@ -287,7 +291,7 @@ def test_late_ticks_get_one_row_however_often_they_are_met(tmp_path: Path) -> No
     start = at_minute_ns(DAY, 900)
     bars = []
     for _ in range(2):
-        feed = TapeFeed(run_dir, MNQ, 1.0, DAY)
+        feed = TapeFeed(run_dir, MNQ, 1.0, DAY, quarantine)
         recorded_bar = Bar(start, 1, 1, 1, 1, 50, "MNQM6", seq=1, ticks=50)
         feed.resume([recorded_bar], DAY)
         bars = read_all(feed)

@@ -164,16 +164,17 @@ class GatewayAccount:
         return {"contract": contract, "side": side, "qty": qty, "order_id": bracket.parent_id}
 
     async def _exit(self, client: OrderClient, contract: str, signal: Signal, position: int) -> dict[str, Any]:
+        if signal.cancel is not False:
+            await client.cancel_all(contract)
         if not position:
-            if signal.cancel is not False:
-                await client.cancel_all(contract)
             raise Rejected("nothing to exit: the position is flat")
         part = exit_quantity(signal, position)
-        if signal.cancel is False or part < abs(position):
-            side = -1 if position > 0 else 1
-            bracket = await client.place_bracket(contract, side, part, None, None, signal.reference)
-            return {"contract": contract, "closed": -side * part, "order_id": bracket.parent_id}
-        return {"contract": contract, "closed": await client.close_position(contract, signal.reference, FILL_WAIT_S)}
+        if signal.cancel is not False and part == abs(position):
+            closed = await client.close_position(contract, signal.reference, FILL_WAIT_S)
+            return {"contract": contract, "closed": closed}
+        side = 1 if position > 0 else -1
+        bracket = await client.place_bracket(contract, -side, part, None, None, signal.reference)
+        return {"contract": contract, "closed": side * part, "order_id": bracket.parent_id}
 
 
 def local_symbol(ticker: str, now_ns: int) -> tuple[str, Instrument]:

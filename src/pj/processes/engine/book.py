@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from live.commands import Command, RecordEvent, RecordTrade
 from live.events import Event, Mode
-from live.market import Bar, Instrument
+from live.market import NS_PER_S, Bar, Instrument
 from live.records import TRADE_COLUMNS, trade_row
+from live.trading_day import iso_utc
 from pj.channels.csvlog import CsvLog, read_rows
 from pj.channels.formats import BAR_COLUMNS, PriceText, bar_row
 from pj.channels.journal import JournalLine, open_journal
@@ -51,6 +52,7 @@ class DayBook:
         self._trade_ids = {row["trade_id"] for row in read_rows(day.trades, TRADE_COLUMNS)}
         self._expected = deque(line for line in self.lines if line.type in OUTPUT_TYPES)
         self._unsynced_bars = False
+        self._replaying = True
 
     @property
     def bar_count(self) -> int:
@@ -61,11 +63,6 @@ class DayBook:
     def head(self) -> str:
         """Return the journal's head hash."""
         return self.journal.head
-
-    @property
-    def replaying(self) -> bool:
-        """Return whether rows that the journal already holds are still to come out again."""
-        return bool(self._expected)
 
     def add_bar(self, bar: Bar) -> None:
         """Append one closed bar."""
@@ -95,8 +92,8 @@ class DayBook:
                 orders.append(command)
                 continue
             kind, data = output_row(command, self._instrument, mode)
-            if kind == "ALARM" and self.replaying:
-                continue
+            if kind == "ALARM" and self._replaying:
+                continue  # it was raised when it happened
             if kind == "ALARM" or not self._already_written(kind, data):
                 self.note(kind, data)
                 self._remember(kind, data)
@@ -125,6 +122,7 @@ class DayBook:
 
     def end_replay(self) -> None:
         """Say that nothing more comes out again; journal rows left over are a mismatch."""
+        self._replaying = False
         if self._expected:
             self._report(f"journal line {self._expected[0].seq} ({self._expected[0].type}) did not come out again")
             self._expected.clear()
@@ -157,11 +155,16 @@ class DayBook:
             self._trade_ids.add(row["trade_id"])
 
     def _remember(self, kind: str, data: Mapping[str, Any]) -> None:
-        if kind in {"SIGNAL", "REJECT", "LOCK", "ALARM", "SWEPT", "RECLAIMED"}:
-            words = (data.get("pool", ""), data.get("reason", ""), data.get("code", ""))
-            self.notes.append(" ".join([kind, *(str(word) for word in words if word)]))
+        if kind in {"SIGNAL", "REJECT", "LOCK", "SWEPT", "RECLAIMED"}:
+            words = [kind, data["pool"], data["reason"]]
+            at = iso_utc(data["ts"])
+        elif kind == "ALARM":
+            words, at = [kind, data["code"]], iso_utc(data["at_ns"] // NS_PER_S)
         elif kind == "TRADE":
-            self.notes.append(f"TRADE {data['side']} {data['exit_reason']} {data['net_usd']} USD")
+            words, at = [kind, data["side"], data["exit_reason"], data["net_usd"], "USD"], data["exit_ts"]
+        else:
+            return
+        self.notes.append(" ".join([at[11:], *(str(word) for word in words if word)]))
 
 
 def _is_durable(command: Command) -> bool:

@@ -7,7 +7,7 @@ in order of their stamps, so a day of millions of rows costs twenty reads.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -32,14 +32,19 @@ RowKey = tuple[str, ...]
 class TapeFeed:
     """Read live_market_data.csv day after day; ``poll`` gives bars in order."""
 
-    def __init__(self, run_dir: RunDir, instrument: Instrument, grace_s: float, start: date) -> None:
-        """Begin at the first row of ``start``; ``resume`` moves behind the bars that are already known."""
+    def __init__(
+        self, run_dir: RunDir, instrument: Instrument, grace_s: float, start: date, on_bad: Callable[[BadRow], None]
+    ) -> None:
+        """Begin at the first row of ``start``; ``resume`` moves behind the bars that are already known.
+
+        ``on_bad`` gets each tape line that cannot be read, for the quarantine of the log.
+        """
+        self._on_bad = on_bad
         self.last_tick_ns = 0
         self.last_row_ns = 0
         self.last_price: int | None = None
         self.late = 0
         self.bad_rows = 0
-        self.bad_sample = ""
         self.jumps: list[ClockJumped] = []
         self.marks: list[Tick] = []
         self.want_marks = False
@@ -157,7 +162,7 @@ class TapeFeed:
 
     def _bad(self, row: BadRow) -> None:
         self.bad_rows += 1
-        self.bad_sample = f"{row.reason}: {row.text[:120]}"
+        self._on_bad(row)
 
 
 def _row_key(row: Mapping[str, str]) -> RowKey:

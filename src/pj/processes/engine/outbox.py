@@ -91,10 +91,10 @@ class Outbox:
             if not isinstance(order, PlaceBracket):
                 if not known & FINAL_TYPES:
                     self._again.append(order)
-            elif order.key not in self._intents:
-                events.append(OrderRefused(order.key, NOT_SENT, now_ns))
-            elif not known:
+            elif not known and order.key in self._intents:
                 events.append(OrderUnknown(order.key, "the engine stopped before the answer came", now_ns))
+            elif not known:
+                events.append(OrderRefused(order.key, NOT_SENT, now_ns))
         self._replayed = []
         self._replaying = False
         return events

@@ -20,6 +20,7 @@ from pj.brokers.dispatcher import Dispatcher
 from pj.brokers.limits import SendLimits
 from pj.channels.stats import StatsWriter
 from pj.channels.wake import POLL_S, Notifier
+from pj.processes.engine.feed_alarms import FeedAlarms
 from pj.processes.engine.gauges import core_gauges
 from pj.processes.engine.judge import EntryJudge
 from pj.processes.engine.latency import Latency
@@ -53,6 +54,7 @@ class Shell:
         self.phase = "STARTING"
         self._stop = threading.Event()
         self._marks = MarkFilter()
+        self._alarms = FeedAlarms()
         self._edge_to_bar = Latency()
         self._live = False
         self._live_since_ns = 0
@@ -95,6 +97,7 @@ class Shell:
             self._kept_at = time.monotonic()
             self.notifier.watch(self.context.run_dir.day_at(self.clock.now_ns()).folder)
             self._keep_warm()
+            self._alarms.check(parts.core.book, parts.feed)
         self._breathe()
 
     def _take_rows(self, parts: Started) -> None:
@@ -110,10 +113,6 @@ class Shell:
         if not self._live:
             self._go_live(parts)
         self._take_bars(parts, feed.run_grace(self.clock.now_ns(), time.monotonic_ns()))
-        for jump in feed.jumps:
-            text = f"{jump.minutes} minutes without any row before {jump.to_ns}"
-            parts.core.book.note("ALARM", {"code": "CLOCK_JUMPED", "text": text})
-        feed.jumps.clear()
 
     def _go_live(self, parts: Started) -> None:
         self._live = True
@@ -237,7 +236,7 @@ class Shell:
             "journal_head": book.journal.head,
             "late_ticks": feed.late,
             "bad_rows": feed.bad_rows + (parts.broker.bad_rows if parts.broker is not None else 0),
-            "bad_sample": feed.bad_sample,
+            "future_ticks": feed.builder.future,
             "tape_lag_ms": round(lag_ns / self.clock.speed / 1e6, 1),
             "last_events": list(book.notes),
         }

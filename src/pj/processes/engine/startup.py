@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 from live.engine import Engine, Route
@@ -21,7 +22,8 @@ from pj.brokers.limits import SendLimits
 from pj.channels.files import open_shared
 from pj.channels.formats import PriceText
 from pj.channels.logs import EventLog
-from pj.channels.rundir import RunDir
+from pj.channels.rundir import DayPaths, RunDir
+from pj.channels.tape import BadRow
 from pj.clock import Clock
 from pj.config import Settings
 from pj.processes.engine.assumed import AssumedPosition
@@ -51,6 +53,10 @@ class Context:
     def instrument(self) -> Instrument:
         """Return the instrument that is traded."""
         return self.settings.instrument
+
+    def quarantine(self, row: BadRow) -> None:
+        """Keep a tape line that cannot be read, with its reason, in the log."""
+        self.log.warning("BAD_ROW", file="live_market_data.csv", reason=row.reason, row=row.text[:500])
 
     @property
     def warm_mode(self) -> Mode:
@@ -106,7 +112,7 @@ class Startup:
         note_start(found.core, ctx, found.faults)
         ctx.log.event("RECOVERED", bars=len(found.taken), lines=len(found.lines), faults=len(found.faults))
         day = found.core.book.day.trade_date
-        feed = TapeFeed(ctx.run_dir, ctx.instrument, ctx.settings.engine.bar_grace_s, day)
+        feed = TapeFeed(ctx.run_dir, ctx.instrument, ctx.settings.engine.bar_grace_s, day, ctx.quarantine)
         check_kill(self._core, ctx)
         for line in found.lines:
             if line.type == "SENT" and line.data["left"]:
@@ -134,7 +140,7 @@ class Startup:
             assumed = AssumedPosition(ctx.clock)
             assumed.restore(self._engine, self._core.book.lines)
             return None, assumed
-        broker = BrokerFeed(ctx.run_dir, ctx.instrument, ctx.clock, self._core.book.day.trade_date)
+        broker = BrokerFeed(ctx.run_dir, ctx.instrument, ctx.clock, account_start(ctx.run_dir, self._core.book.day))
         seen = {line.data["exec_id"] for line in found.lines if line.type == "EXECUTION"}
         ours = {line.data["key"] for line in found.lines if line.type == "INTENT"}
         for account_event in broker.begin(ours, seen):
@@ -185,6 +191,7 @@ def begin_day(core: Core, context: Context, bar: Bar) -> int:
     day = context.run_dir.day_at(bar.ts_ns)
     core.book = DayBook(context.run_dir, day, context.instrument, context.clock)
     core.book.notes.extend(old.notes)
+    core.book.end_replay()
     old.close()
     note_start(core, context, [])
     history = read_history(day, PriceText(context.instrument))
@@ -209,6 +216,12 @@ def note_start(core: Core, context: Context, faults: list[str]) -> None:
     for fault in faults:
         core.book.note("ALARM", {"code": REPLAY_MISMATCH, "text": fault})
         context.log.error(REPLAY_MISMATCH, text=fault)
+
+
+def account_start(run_dir: RunDir, active: DayPaths) -> date:
+    """Return where reading the account begins: the day before, since a connection may be older than today's file."""
+    earlier = [day for day in run_dir.days() if day < active.trade_date and run_dir.day(day).broker_events.exists()]
+    return earlier[-1] if earlier else active.trade_date
 
 
 def take_account(core: Core, event: Event) -> None:

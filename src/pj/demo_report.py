@@ -10,9 +10,11 @@ from collections import Counter
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from live.market import INSTRUMENTS
+from live.market import INSTRUMENTS, NS_PER_S
 from pj.channels.rundir import RunDir
 from pj.channels.stats import read_stats
+from pj.sheets.fidelity import audit, stored_rows
+from pj.sheets.holes import lost_in_gaps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,37 +39,34 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
 
 
-def _trades_only(rows: list[dict[str, str]]) -> list[tuple[str, str]]:
-    return [(row["price"], row["size"]) for row in rows if row["kind"] == "TRADE"]
+IN_FLIGHT_S = 0.05
 
 
-def _same_ticks(one: list[tuple[str, str]], other: list[tuple[str, str]]) -> bool:
-    return len(one) == len(other) and all(
-        Decimal(a[0]) == Decimal(b[0]) and int(a[1]) == int(b[1]) for a, b in zip(one, other, strict=True)
-    )
+def books(folder: RunDir, trade_date: dt.date, *, sheets: bool, slack_ns: int = 0) -> dict[str, Any]:
+    """Return the tick books: ledger, both tapes and sheet, as counts and as verdicts on their sequences.
 
-
-def books(folder: RunDir, trade_date: dt.date, *, sheets: bool) -> dict[str, Any]:
-    """Return the tick books: ledger, both tapes and sheet, as counts and as one verdict on their sequences."""
+    ``equal``: the same ticks in the same order everywhere, and every row of every tab as on disk. ``in_gaps``: sent,
+    not taped, inside a hole that the tape names. ``unexplained``: any other difference.
+    """
     day = folder.day(trade_date)
-    ledger = _trades_only(read_rows(folder.simulators / "gateway_ledger.csv"))
-    raw = _trades_only(read_rows(day.ticks))
-    taped = _trades_only(read_rows(day.market))
-    result: dict[str, Any] = {
-        "sent": len(ledger),
-        "taped_raw": len(raw),
-        "taped": len(taped),
-        "rejected": len(read_rows(day.rejected_ticks)),
-        "late": len(read_rows(day.late_ticks)),
-    }
-    equal = _same_ticks(ledger, raw) and _same_ticks(ledger, taped)
+    audited = audit(folder, stored_rows(folder) if sheets else None)
+    first = audited.sent_to_tape
+    in_gaps = 0
+    if first is not None and first.missing:
+        in_gaps = lost_in_gaps(folder.simulators / "gateway_ledger.csv", day.ticks, slack_ns)
+    rest = [audited.raw_to_channel, audited.tape_to_sheet, *audited.tabs.values()]
+    copied = audited.sheet_wrong == 0 and all(part.equal for part in rest if part is not None)
+    explained = first is not None and first.doubled == 0 and first.in_order and first.missing == in_gaps
+    result: dict[str, Any] = {"sent": audited.sent, "taped_raw": audited.taped_raw, "taped": audited.taped}
     if sheets:
-        sheet = read_rows(folder.simulators / "sheet_RawTicks.csv")
-        in_sheet = [(row["price"], row["size"]) for row in sheet]
-        result["sheet"] = len(in_sheet)
-        equal = equal and _same_ticks(ledger, in_sheet)
-    result["equal"] = equal
-    return result
+        result["sheet"] = audited.sheet
+    return result | {
+        "in_gaps": in_gaps,
+        "rejected": audited.rejected,
+        "late": len(read_rows(day.late_ticks)),
+        "unexplained": not (copied and explained),
+        "equal": audited.sent is not None and audited.equal,
+    }
 
 
 def _decisions(journal: list[dict[str, Any]]) -> dict[str, Any]:
@@ -104,11 +103,12 @@ def build_report(plan: DemoPlan, trouble: str, *, wall_s: float) -> dict[str, An
     journal = read_journal(day.journal)
     trades = [line["data"] for line in journal if line["type"] == "TRADE"]
     live = [trade for trade in trades if trade["mode"] == "LIVE"]
-    ticks = books(folder, plan.trade_date, sheets=plan.sheets)
+    slack_ns = int(IN_FLIGHT_S * plan.speed * NS_PER_S)
+    ticks = books(folder, plan.trade_date, sheets=plan.sheets, slack_ns=slack_ns)
     engine = _gauges(folder, "engine")
     children: dict[str, Any] = _gauges(folder, "sentinel").get("children", {})
     report: dict[str, Any] = {
-        "ok": not trouble and bool(ticks["equal"]) and ticks["sent"] > 0,
+        "ok": not trouble and not ticks["unexplained"] and bool(ticks["sent"]),
         "trouble": trouble,
         "symbol": plan.symbol,
         "trade_date": plan.trade_date.isoformat(),
@@ -158,7 +158,8 @@ def _files(plan: DemoPlan, folder: RunDir) -> dict[str, str]:
 def table_lines(report: dict[str, Any]) -> list[str]:
     """Return the report as the lines of a short table, for people."""
     ticks, bars, orders = report["ticks"], report["bars"], report["orders"]
-    equal = "equal" if ticks["equal"] else "NOT EQUAL"
+    holes = f"equal but for {ticks['in_gaps']} sent into a named gap"
+    equal = "equal" if ticks["equal"] else "NOT EQUAL" if ticks["unexplained"] else holes
     sheet = f" / sheet {ticks['sheet']}" if "sheet" in ticks else ""
     pools = ", ".join(f"{kind} {count}" for kind, count in report["pools"].items()) or "none"
     refusals = ", ".join(f"{why} {count}" for why, count in report["refusals"].items()) or "none"

@@ -258,3 +258,27 @@ def test_a_day_begun_on_one_route_is_not_continued_on_another(make: Make) -> Non
     assert process.wait(20) == 2
     assert process.stderr is not None
     assert b"paper" in process.stderr.read()
+
+
+@pytest.mark.slow
+def test_there_is_one_engine_and_it_trusts_no_damaged_bar(make: Make) -> None:
+    world = make("09:25", "09:32", 300)
+    world.write_history()
+    world.start_engine()
+    world.play()
+    world.wait(lambda stats: stats.gauge("bars", 0) >= 2)
+    second = world.start_engine()
+    assert second.wait(20) == 1
+    assert second.stderr is not None
+    assert b"engine.lock is held by another writer" in second.stderr.read()
+    world.engines.insert(0, world.engines.pop())
+    world.wait(lambda stats: stats.gauge("bars", 0) >= 5)
+    assert world.stop_engine() == 0
+
+    rows = world.paths.bars.read_bytes().split(b"\n")
+    rows[2] = rows[2].replace(b".", b"x", 1)
+    world.paths.bars.write_bytes(b"\n".join(rows))
+    third = world.start_engine()
+    assert third.wait(20) == 4
+    assert third.stderr is not None
+    assert b"bars.csv, row 2" in third.stderr.read()

@@ -1,7 +1,7 @@
 """Run the engine process: tape to bars to decisions to orders, everything journaled before it acts.
 
 ``python -P -m pj.processes.run_live_engine``. Exit codes: 0 stopped on request, 1 it cannot go on (disk, another
-engine, a file that was cut), 2 configuration, 4 the journal is damaged: nobody may trade on it.
+engine, a file that was cut), 2 configuration, 4 journal or bars are damaged: nobody may trade on them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from live.engine import Route
 from live.params import Params, ParamsError
 from pj.brokers.dispatcher import Dispatcher
 from pj.channels.appender import FormatMismatch
-from pj.channels.files import Locked, WriteFailed
-from pj.channels.formats import BadCell
+from pj.channels.files import Locked, WriteFailed, lock_file
 from pj.channels.journal import JournalDamaged
 from pj.channels.logs import EventLog, open_log
 from pj.channels.rundir import RunDir
@@ -27,12 +26,13 @@ from pj.channels.stats import StatsWriter
 from pj.channels.tailer import TailBroken
 from pj.clock import Clock, ClockError, clock_from_env
 from pj.config import ConfigError, Settings, load_settings
-from pj.processes.engine.recorded import RouteChanged
+from pj.processes.engine.recorded import RecordDamaged, RouteChanged
 from pj.processes.engine.shell import Shell
 from pj.processes.engine.startup import Context
 
 PROCESS: Final = "engine"
 STOPPED, FAILED, MISCONFIGURED, HALTED = 0, 1, 2, 4
+LOCK_WAIT_S: Final = 2.0
 SIGNALS: Final = ("SIGTERM", "SIGINT", "SIGBREAK")
 
 
@@ -65,9 +65,9 @@ def _guarded(settings: Settings, run_dir: RunDir, params: Params, clock: Clock, 
         _live(settings, run_dir, params, clock, log)
     except (ConfigError, ParamsError, RouteChanged, FormatMismatch) as error:
         code, words = MISCONFIGURED, str(error)
-    except JournalDamaged as error:
+    except (JournalDamaged, RecordDamaged) as error:
         code, words = HALTED, str(error)
-    except (Locked, WriteFailed, TailBroken, BadCell) as error:
+    except (Locked, WriteFailed, TailBroken) as error:
         code, words = FAILED, str(error)
     else:
         return STOPPED
@@ -89,7 +89,9 @@ def _live(settings: Settings, run_dir: RunDir, params: Params, clock: Clock, log
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), stop)
     log.event("START", pid=os.getpid(), instance=instance, route=settings.execution.route, symbol=settings.symbol)
-    shell.run(_dispatcher(settings, clock, shell))
+    # Held before anything is read: an engine that is still ending must not write behind a reader's back.
+    with lock_file(run_dir.state_folder / "engine.lock", LOCK_WAIT_S):
+        shell.run(_dispatcher(settings, clock, shell))
 
 
 def _dispatcher(settings: Settings, clock: Clock, shell: Shell) -> Dispatcher | None:

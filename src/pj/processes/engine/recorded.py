@@ -6,9 +6,10 @@ count its line names. A MODE line with ``history`` says which bars of history.cs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Any, Final
 
 from live.commands import Command
@@ -24,6 +25,10 @@ from pj.processes.engine.rows import input_event
 
 MAX_DAYS_BACK: Final = 7
 Sink = Callable[[list[Command], int], None]
+
+
+class RecordDamaged(ValueError):
+    """Report a row of bars.csv or history.csv that cannot be read: nobody may trade on such a record."""
 
 
 class RouteChanged(ValueError):
@@ -82,20 +87,30 @@ class RecordedDay:
 
 
 def read_day(run_dir: RunDir, day: date, prices: PriceText) -> RecordedDay:
-    """Return one day; raise JournalDamaged, BadCell or FormatMismatch when it cannot be trusted."""
+    """Return one day; raise JournalDamaged, RecordDamaged or FormatMismatch when it cannot be trusted."""
     paths = run_dir.day(day)
     lines = read_journal(paths.journal)
-    return RecordedDay(paths, read_bars(paths, prices), lines, read_history(paths, prices))
-
-
-def read_bars(paths: DayPaths, prices: PriceText) -> list[Bar]:
-    """Return the bars of bars.csv."""
-    return [parse_bar(row, prices) for row in read_rows(paths.bars, BAR_COLUMNS)]
+    return RecordedDay(paths, _bars(paths.bars, BAR_COLUMNS, prices), lines, read_history(paths, prices))
 
 
 def read_history(paths: DayPaths, prices: PriceText) -> list[Bar]:
-    """Return the bars of history.csv, none when it is not there."""
-    return [parse_bar(row, prices) for row in read_rows(paths.history, HISTORY_COLUMNS)]
+    """Return the bars of history.csv, none when it is not there; raise RecordDamaged naming the row."""
+    return _bars(paths.history, HISTORY_COLUMNS, prices)
+
+
+def _bars(path: Path, columns: Sequence[str], prices: PriceText) -> list[Bar]:
+    def refuse(text: str, reason: str) -> None:
+        raise RecordDamaged(f"{path}: row {text[:80]!r} has {reason}; restore the file or move the run folder away")
+
+    bars = []
+    for number, row in enumerate(read_rows(path, columns, refuse), 1):
+        try:
+            bars.append(parse_bar(row, prices))
+        except ValueError as error:
+            raise RecordDamaged(
+                f"{path}, row {number}: {error}; restore the file or move the run folder away"
+            ) from error
+    return bars
 
 
 def recorded_days(run_dir: RunDir, today: date) -> list[date]:

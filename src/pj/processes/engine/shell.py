@@ -67,7 +67,7 @@ class Shell:
     def run(self, dispatcher: Dispatcher | None) -> None:
         """Recover and live until stopped.
 
-        Raises RouteChanged, JournalDamaged, Locked, WriteFailed, FormatMismatch, BadCell, TailBroken.
+        Raises RouteChanged, JournalDamaged, RecordDamaged, Locked, WriteFailed, FormatMismatch, TailBroken.
         """
         self.dispatcher = dispatcher
         try:

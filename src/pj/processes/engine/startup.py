@@ -103,7 +103,7 @@ class Startup:
 
         ``limits`` are told what was sent before this start.
 
-        Raises RouteChanged, JournalDamaged, Locked, WriteFailed, FormatMismatch, BadCell.
+        Raises RouteChanged, JournalDamaged, RecordDamaged, Locked, WriteFailed, FormatMismatch.
         """
         ctx = self._context
         recovery = Recovery(ctx.run_dir, ctx.instrument, ctx.clock, self._engine, ctx.settings.execution.route)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from live.engine import Engine, Route
-from live.events import EntriesJudged, ExecutionReported, KillSwitched, Mode, ModeChanged, PositionReported
+from live.events import BarClosed, EntriesJudged, ExecutionReported, KillSwitched, Mode, ModeChanged, PositionReported
 from live.market import INSTRUMENTS, NS_PER_MIN, NS_PER_S, Bar, TickKind
 from live.params import Params
 from live.trading_day import at_minute_ns
@@ -384,3 +384,36 @@ def test_latency_tells_percentiles() -> None:
     for value in range(1, 101):
         latency.add(float(value))
     assert latency.gauge() == {"p50": 51.0, "p95": 96.0, "max": 100.0, "n": 100}
+
+
+def test_without_a_position_source_receipts_carry_a_trade_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    from live.commands import ClosePosition, PlaceBracket, RecordTrade
+    from live.events import OrderAcked
+    from pj.processes.engine import assumed as module
+
+    monkeypatch.setattr(module, "REPEAT_S", 0.0)
+    clock = StandingClock(0)
+    engine = Engine(Params(), MNQ, Route.BROKER)
+    engine.step(ModeChanged(Mode.LIVE))
+    assumed = module.AssumedPosition(clock)
+    trades: list[RecordTrade] = []
+    exits: list[ClosePosition] = []
+    for bar in walk(900, 480):
+        clock.ns = bar.ts_ns + NS_PER_MIN
+        commands = engine.step(BarClosed(bar))
+        report = assumed.repeat()
+        commands += engine.step(report) if report is not None else []
+        for command in commands:
+            if isinstance(command, PlaceBracket | ClosePosition):
+                taken = OrderAcked(command.key, "b", clock.ns)
+                assert assumed.note(taken, engine) == []
+                engine.step(taken)
+                exits += [command] if isinstance(command, ClosePosition) else []
+            elif isinstance(command, RecordTrade):
+                trades.append(command)
+        if trades:
+            break
+    assert exits[0].reason in {"TIME", "FLAT"}
+    assert trades[0].trade.exit_reason == exits[0].reason
+    assert engine.position is None
+    assert not assumed.doubted

@@ -111,4 +111,7 @@ class EntryJudge:
         # Whole seconds of run time: what the gateway's clock says less what ours says.
         if abs(bridge.gauge("server_offset_s", 0.0)) / self._clock.speed > CLOCK_OFFSET_S:
             return "STALE"
-        return "" if bridge.gauge("market_data_type", 0) == LIVE_DATA else "DELAYED_DATA"
+        kind = bridge.gauge("market_data_type", 0)
+        if kind == LIVE_DATA:
+            return ""
+        return "DELAYED_DATA" if kind else "STALE"  # 0: the gateway has not said yet

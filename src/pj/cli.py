@@ -28,6 +28,7 @@ USER_ERRORS: Final = {
     "pj.channels.files.Locked": 2,
     "pj.channels.files.WriteFailed": 3,
     "pj.demo.DemoError": 2,
+    "pj.demo_processes.ServerFailed": 3,
     "pj.sheets.client.CredentialsUnusable": 2,
     "pj.sheets.client.SheetFailure": 3,
     "live.params.ParamsError": 2,

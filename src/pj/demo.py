@@ -68,6 +68,12 @@ def eastern_ns(trade_date: dt.date, text: str) -> int:
     return int(moment.timestamp()) * NS_PER_S
 
 
+def run_base() -> Path:
+    """Return where demo folders lie: data/run beside the settings file, as for every other run."""
+    named = os.environ.get("PJ_CONFIG")
+    return (Path(named).absolute().parent if named else Path.cwd()) / "data" / "run"
+
+
 def fresh_run_dir(text: str | None, base: Path) -> Path:
     """Return a run folder that holds nothing yet; raise DemoError naming one that does."""
     if text is None:
@@ -96,7 +102,7 @@ def plan_from_options(options: Mapping[str, object]) -> DemoPlan:
     to_ns = eastern_ns(trade_date, str(options.get("to") or DEFAULT_WINDOW[1]))
     if to_ns <= from_ns:
         raise DemoError("--to is not after --from; both are ET, and 18:00 or later is the evening before the date")
-    speed = float(str(options.get("speed") or 60))
+    speed = _number(options.get("speed"), 60.0)
     if not 0 < speed <= 600:
         raise DemoError(f"speed {speed:g} is outside 0-600")
     return DemoPlan(
@@ -107,16 +113,39 @@ def plan_from_options(options: Mapping[str, object]) -> DemoPlan:
         from_ns=from_ns,
         to_ns=to_ns,
         speed=speed,
-        seed=int(str(options.get("seed") or 7)),
+        seed=int(_number(options.get("seed"), 7)),
         route=str(options.get("route") or "traderspost"),
-        run_dir=fresh_run_dir(_text_or_none(options.get("run_dir")), Path("data") / "run"),
+        run_dir=fresh_run_dir(_text_or_none(options.get("run_dir")), run_base()),
         sheets=bool(options.get("sheets", True)),
         headless=bool(options.get("headless", False)),
     )
 
 
+def _number(value: object, default: float) -> float:
+    return default if value is None else float(str(value))
+
+
 def _text_or_none(value: object) -> str | None:
     return None if value is None else str(value)
+
+
+def gateway_arguments(plan: DemoPlan) -> list[str]:
+    """Return what the simulated gateway is to play."""
+    window = ["--date", plan.trade_date.isoformat(), *_et_window(plan)]
+    contract = ["--contract", plan.contract] if plan.contract else []
+    return ["--port", "0", "--tape", plan.tape, "--symbol", plan.symbol, "--seed", str(plan.seed), *window, *contract]
+
+
+def check_tape(plan: DemoPlan) -> None:
+    """Raise DemoError when the gateway could not play the plan, before a file or a process exists."""
+    from pj.simulators.gateway import choose
+    from pj.simulators.gateway_options import UsageError, read
+    from pj.simulators.tapes import TapeError
+
+    try:
+        choose(read(gateway_arguments(plan)))
+    except (TapeError, UsageError) as error:
+        raise DemoError(str(error)) from None
 
 
 def boot_seconds() -> float:
@@ -197,12 +226,9 @@ def start(plan: DemoPlan) -> DemoRun:
 
 
 def _start_simulators(plan: DemoPlan, servers: Servers, env: dict[str, str]) -> dict[str, int]:
-    window = ["--date", plan.trade_date.isoformat(), *_et_window(plan)]
-    gateway = ["--port", "0", "--tape", plan.tape, "--symbol", plan.symbol, "--seed", str(plan.seed), *window]
-    if plan.contract:
-        gateway += ["--contract", plan.contract]
     logs = plan.run_dir / "logs"
-    ports = {"gateway": start_server(servers, "gateway", [*gateway, "--run-dir", str(plan.run_dir)], env, logs)}
+    gateway = [*gateway_arguments(plan), "--run-dir", str(plan.run_dir)]
+    ports = {"gateway": start_server(servers, "gateway", gateway, env, logs)}
     if plan.sheets:
         sheets = ["--port", "0", "--run-dir", str(plan.run_dir), "--spreadsheet-id", "PJDEMO"]
         sheets += ["--make-credentials", str(plan.run_dir / "simulators" / "service_account.json")]
@@ -266,6 +292,7 @@ def run(options: Mapping[str, object]) -> int:
     from pj.demo_report import build_report, print_report
 
     plan = plan_from_options(options)
+    check_tape(plan)
     begun = time.monotonic()
     started = start(plan)
     trouble = ""

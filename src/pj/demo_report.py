@@ -52,7 +52,7 @@ def books(folder: RunDir, trade_date: dt.date, *, sheets: bool, slack_ns: int = 
     audited = audit(folder, stored_rows(folder) if sheets else None)
     first = audited.sent_to_tape
     in_gaps = 0
-    if first is not None and first.missing:
+    if first is not None and first.missing and day.ticks.exists():
         in_gaps = lost_in_gaps(folder.simulators / "gateway_ledger.csv", day.ticks, slack_ns)
     rest = [audited.raw_to_channel, audited.tape_to_sheet, *audited.tabs.values()]
     copied = audited.sheet_wrong == 0 and all(part.equal for part in rest if part is not None)
@@ -182,7 +182,7 @@ def table_lines(report: dict[str, Any]) -> list[str]:
             ", ".join(f"{word} {count}" for word, count in orders.items()),
         ),
         ("fills, trades", f"{report['fills']}, {report['trades']}{rehearsed}"),
-        ("net PnL", f"${report['net_usd']} (simulated; no edge is claimed)"),
+        ("net PnL", f"{_usd(report['net_usd'])} (simulated; no edge is claimed)"),
         ("restarts", restarts),
         ("took", f"{report['wall_s']} s"),
     ]
@@ -192,6 +192,10 @@ def table_lines(report: dict[str, Any]) -> list[str]:
     if report["trouble"]:
         lines.append(f"  {'trouble':<{width}}  {report['trouble']}")
     return lines
+
+
+def _usd(amount: str) -> str:
+    return f"-${amount[1:]}" if amount.startswith("-") else f"${amount}"
 
 
 def print_report(report: dict[str, Any], *, as_json: bool) -> None:

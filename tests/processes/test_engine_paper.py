@@ -184,7 +184,7 @@ def test_the_day_turns_at_18_00(run_dir: Path, market_data: Path) -> None:
 
 @pytest.mark.slow
 def test_torn_files_are_mended_and_a_changed_journal_stops_trading(make: Make) -> None:
-    world = make("09:25", "09:40", 300)
+    world = make("09:25", "09:40", 600)
     world.write_history()
     world.start_engine()
     world.play()
@@ -210,7 +210,7 @@ def test_torn_files_are_mended_and_a_changed_journal_stops_trading(make: Make) -
 
 @pytest.mark.slow
 def test_kill_switch_and_closed_market_refuse_entries(make: Make, bars: list[Bar]) -> None:
-    world = make("09:30", "09:50", 240)
+    world = make("09:30", "09:50", 480)
     world.write_history()
     world.run.kill_switch.write_text("drill (by the test)\n")
     world.start_engine()
@@ -228,7 +228,7 @@ def test_kill_switch_and_closed_market_refuse_entries(make: Make, bars: list[Bar
 
 @pytest.mark.slow
 def test_mistakes_of_the_operator_are_named(make: Make) -> None:
-    world = make("09:25", "09:40", 300)
+    world = make("09:25", "09:40", 600)
     world.write_history()
     cases = [
         ({"PJ__EXECUTION__ROUTE": "traderspost"}, b"PJ_TRADERSPOST_WEBHOOK_URL"),

@@ -285,9 +285,10 @@ def wait(run: DemoRun) -> str:
 
 
 def run(options: Mapping[str, object]) -> int:
-    """Run one demo and print its table (or JSON); exit code 0 when its books are equal, 1 when not.
+    """Run one demo and print its table (or JSON); return the exit code.
 
-    Raises DemoError (exit code 2) before anything is started when the plan cannot be played.
+    0 when its books are equal or the operator stopped it, 1 when not. Raises DemoError (exit code 2) before anything
+    is started when the plan cannot be played.
     """
     from pj.demo_report import build_report, print_report
 
@@ -295,14 +296,14 @@ def run(options: Mapping[str, object]) -> int:
     check_tape(plan)
     begun = time.monotonic()
     started = start(plan)
-    trouble = ""
+    trouble, stopped = "", False
     try:
         trouble = wait(started)
     except KeyboardInterrupt:
-        trouble = "stopped by the operator"
+        stopped = True
     finally:
         started.servers.stop_sentinel()
         started.servers.stop_all()
-    report = build_report(plan, trouble, wall_s=time.monotonic() - begun)
+    report = build_report(plan, trouble, wall_s=time.monotonic() - begun, stopped=stopped)
     print_report(report, as_json=bool(options.get("json")))
-    return 0 if report["ok"] else 1
+    return 0 if report["ok"] or stopped else 1

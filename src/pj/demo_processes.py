@@ -6,6 +6,7 @@ by CTRL_BREAK, as the Sentinel's children are.
 
 from __future__ import annotations
 
+import os
 import queue
 import signal
 import subprocess
@@ -13,7 +14,9 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from pj.supervision.spawn import SIGKILL, die_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,15 +24,25 @@ if TYPE_CHECKING:
 
 READY_LIMIT_S: Final = 60.0
 STOP_LIMIT_S: Final = 12.0
+CREATE_NEW_PROCESS_GROUP: Final = 0x00000200
 
 
 class ServerFailed(Exception):
     """Report a server that did not come up, with its own last words."""
 
 
-def group_flags(platform: str = sys.platform) -> int:
-    """Return the Popen creation flags that let a child be asked to stop."""
-    return 0x00000200 if platform == "win32" else 0  # CREATE_NEW_PROCESS_GROUP
+def apart(platform: str = sys.platform, *, own_session: bool = True, last_signal: int = SIGKILL) -> dict[str, Any]:
+    """Return the Popen options of a process that a Ctrl-C in our terminal must not reach, but our end must.
+
+    ``own_session`` False keeps the terminal (the Sentinel whose dashboard draws on it). ``last_signal`` is what the
+    kernel sends it should we be killed (Linux).
+    """
+    if platform == "win32":
+        return {"creationflags": CREATE_NEW_PROCESS_GROUP if own_session else 0}
+    options: dict[str, Any] = {"start_new_session": own_session}
+    if platform == "linux":
+        options["preexec_fn"] = die_with_parent(os.getpid(), last_signal)
+    return options
 
 
 def ask_to_stop(process: subprocess.Popen[bytes], platform: str = sys.platform) -> None:
@@ -59,7 +72,8 @@ class Servers:
         """Start the Sentinel; on a terminal it keeps the terminal for its dashboard."""
         command = [sys.executable, "-P", "-m", "pj.processes.sentinel_watchdog"]
         if not headless:
-            self.sentinel = subprocess.Popen(command, env=dict(env))
+            keeps_terminal = apart(own_session=False, last_signal=signal.SIGTERM)
+            self.sentinel = subprocess.Popen(command, env=dict(env), **keeps_terminal)
             return
         with (logs / "sentinel.out").open("ab") as out:
             self.sentinel = subprocess.Popen(
@@ -68,7 +82,7 @@ class Servers:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                creationflags=group_flags(),
+                **apart(last_signal=signal.SIGTERM),
             )
 
     def stop_sentinel(self) -> None:
@@ -106,7 +120,7 @@ def start_server(servers: Servers, name: str, arguments: list[str], env: Mapping
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
-            creationflags=group_flags(),
+            **apart(),
         )
     servers.processes[name] = process
     line = _ready_line(process, name, log)

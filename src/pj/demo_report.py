@@ -95,7 +95,7 @@ def _gauges(folder: RunDir, name: str) -> dict[str, Any]:
     return dict(stats.gauges) if stats else {}
 
 
-def build_report(plan: DemoPlan, trouble: str, *, wall_s: float) -> dict[str, Any]:
+def build_report(plan: DemoPlan, trouble: str, *, wall_s: float, stopped: bool = False) -> dict[str, Any]:
     """Return everything a demo can say of itself; ``ok`` is True when its books are equal and nothing went wrong."""
     folder = RunDir(plan.run_dir, INSTRUMENTS[plan.symbol])
     day = folder.day(plan.trade_date)
@@ -110,6 +110,7 @@ def build_report(plan: DemoPlan, trouble: str, *, wall_s: float) -> dict[str, An
     report: dict[str, Any] = {
         "ok": not trouble and not ticks["unexplained"] and bool(ticks["sent"]),
         "trouble": trouble,
+        "stopped_by_operator": stopped,
         "symbol": plan.symbol,
         "trade_date": plan.trade_date.isoformat(),
         "speed": plan.speed,
@@ -204,5 +205,6 @@ def print_report(report: dict[str, Any], *, as_json: bool) -> None:
         json.dump(report, sys.stdout, indent=1)
         sys.stdout.write("\n")
         return
-    verdict = "demo finished: the books are equal" if report["ok"] else "demo finished: NOT in order"
+    ending = "stopped by the operator" if report["stopped_by_operator"] else "finished"
+    verdict = f"demo {ending}: {'the books are equal' if report['ok'] else 'NOT in order'}"
     sys.stdout.write("\n".join([verdict, *table_lines(report)]) + "\n")

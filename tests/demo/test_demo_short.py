@@ -70,11 +70,27 @@ def _entries(folder: Path) -> list[dict[str, Any]]:
     return [body for body in bodies if body["action"] in {"buy", "sell"}]
 
 
+def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-P", "-m", "pj.cli", "demo", "--run-dir", str(folder), "--headless", "--json"]
+    return subprocess.Popen([*command, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _left(folder: Path) -> list[int]:
+    """Return the processes that still serve the run folder, by its path in command line or settings."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            words = " ".join(process.cmdline()) + process.environ().get("PJ_CONFIG", "")
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+        if str(folder) in words and process.pid != os.getpid():
+            found.append(process.pid)
+    return found
+
+
 def test_every_child_killed_once_and_the_books_are_still_equal(tmp_path: Path) -> None:
     folder = tmp_path / "run dir"
-    command = [sys.executable, "-P", "-m", "pj.cli", "demo", "--from", "09:29", "--to", "09:59", "--speed", "40"]
-    command += ["--run-dir", str(folder), "--headless", "--json"]
-    demo = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    demo = _start(folder, "--from", "09:29", "--to", "09:59", "--speed", "40")
     try:
         _until("the first bars", lambda: _stats(folder, "engine").get("bars", 0) >= 2, 90)
         for name in CHILDREN:
@@ -92,5 +108,22 @@ def test_every_child_killed_once_and_the_books_are_still_equal(tmp_path: Path) -
     assert not report["ticks"]["unexplained"]
     _check_bars(folder)
     assert report["orders"]["intents"] == report["orders"]["acked"] + report["orders"]["refused"]
-    left = [proc for proc in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(proc.info["cmdline"] or [])]
-    assert not left, f"left running: {left}"
+    assert not _left(folder)
+
+
+def test_ctrl_c_closes_the_books_and_a_killed_demo_leaves_nothing(tmp_path: Path) -> None:
+    for number in (signal.SIGINT, signal.SIGKILL):
+        folder = tmp_path / number.name
+        demo = _start(folder, "--from", "09:30", "--to", "10:30", "--speed", "60")
+        try:
+            _until("the first bars", lambda folder=folder: _stats(folder, "engine").get("bars", 0) >= 2, 90)
+            demo.send_signal(number)
+            out, err = demo.communicate(timeout=60)
+        finally:
+            demo.kill()
+            demo.wait()
+        if number is signal.SIGINT:
+            report = json.loads(out)
+            assert demo.returncode == 0, err[-2000:]
+            assert (report["stopped_by_operator"], report["ticks"]["equal"]) == (True, True)
+        _until("every process to end", lambda folder=folder: not _left(folder), 15)

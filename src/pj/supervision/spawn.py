@@ -98,18 +98,21 @@ def popen_options(platform: str, *, takes_terminal: bool, windows_console: bool)
     if not takes_terminal:
         options["stdin"] = subprocess.DEVNULL
     if platform == "linux":
-        options["preexec_fn"] = _die_with_parent(os.getpid())
+        options["preexec_fn"] = die_with_parent(os.getpid())
     return options
 
 
-def _die_with_parent(parent: int) -> Callable[[], None]:
-    """Return what the forked child runs before exec: bind its life to ours, or end if we are gone already."""
+def die_with_parent(parent: int, number: int = SIGKILL) -> Callable[[], None]:
+    """Return what the forked child runs before exec: bind its life to ours, or end if we are gone already (Linux).
+
+    ``number`` is the signal that the kernel sends it when ``parent`` is gone.
+    """
     import ctypes  # before the fork, never in it; unused on Windows
 
     prctl = ctypes.CDLL(None, use_errno=True).prctl
 
     def bind() -> None:
-        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
+        prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
         if os.getppid() != parent:
             os._exit(1)
 

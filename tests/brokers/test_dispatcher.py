@@ -163,7 +163,7 @@ def test_a_broker_that_breaks_leaves_the_order_unknown(make: Make) -> None:
     desk = make()
     desk.dispatcher.submit(replace(desk.entry(), contract="no such contract"))
     [result] = desk.results(1)
-    assert (result.answer.outcome, result.answer.code) == (Outcome.UNKNOWN, "crash-ValueError")
+    assert (result.answer.outcome, result.answer.code) == (Outcome.UNKNOWN, "crash-ContractError")
     desk.dispatcher.submit(desk.exit())
     assert desk.results(1)[0].answer.outcome is Outcome.ACKED, "the thread lives on"
 

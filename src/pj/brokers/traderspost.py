@@ -22,7 +22,7 @@ from pj.brokers.limits import SendLimits
 from pj.brokers.port import Answer, Order, Outcome
 from pj.brokers.secret_url import SecretUrl
 from pj.brokers.stamped_http import Outgoing, stamped_adapter
-from pj.ibkr.contracts import parse_contract
+from pj.contracts import parse_contract
 
 NEW_YORK: Final = ZoneInfo("America/New_York")
 MAX_BODY: Final = 65_536

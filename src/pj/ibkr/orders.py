@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
+from pj.contracts import root_of
 from pj.ibkr.account_wire import DONE_STATES, OrderStatusSeen, read_open_order, read_order_status, read_position
 from pj.ibkr.client import Endpoint, GatewayClient, Hooks
-from pj.ibkr.contracts import Contract, root_of
+from pj.ibkr.contracts import Contract
 from pj.ibkr.errors import GatewayUnavailable, OrderRefusedByGateway
 
 REFUSAL_CODES: Final = frozenset({103, 104, 105, 106, 107, 109, 110, 200, 201, 203, 321, 382, 383, 387, 391, 434})

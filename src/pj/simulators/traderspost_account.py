@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from live.market import INSTRUMENTS, Instrument
 from pj.clock import Clock
-from pj.ibkr.contracts import parse_contract
+from pj.contracts import parse_contract
 from pj.ibkr.errors import GatewayError
 from pj.ibkr.orders import OrderClient
 from pj.simulators.traderspost_rules import Signal

@@ -46,7 +46,7 @@ VERBS: Final[tuple[Verb, ...]] = (
     Verb(
         "demo",
         "Run the whole pipeline against simulators on this machine, then print what happened.",
-        "pj.demo:run",
+        "pj.demo.run:run",
         (
             *_TAPE,
             Argument("--speed", "run seconds per real second", kind="float"),

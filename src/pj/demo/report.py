@@ -19,7 +19,7 @@ from pj.sheets.holes import lost_in_gaps
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pj.demo import DemoPlan
+    from pj.demo.plan import DemoPlan
 
 EVENT_WORDS = ("DEFINED", "SWEPT", "RECLAIMED", "SIGNAL", "REJECT")
 

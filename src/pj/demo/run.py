@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DRAIN_LIMIT_S: Final = 30.0
+#: By then every stats file speaks of a moment after the one at which we began to wait.
+TWO_BEATS_S: Final = 2.0
 
 
 def boot_seconds() -> float:
@@ -126,36 +128,45 @@ def _start_simulators(plan: DemoPlan, servers: Servers, env: dict[str, str]) -> 
     return ports
 
 
-def drained(run: DemoRun) -> bool:
-    """Tell whether the tape has ended and everything that follows from it has arrived."""
+def played(run: DemoRun) -> bool:
+    """Tell whether the tape has ended and the engine has closed its last minute."""
     over = run.clock.now_ns() >= run.plan.to_ns + NS_PER_MIN // 4
     gateway = read_stats(run.folder.state("gateway"))
     engine = read_stats(run.folder.state("engine"))
     if not over or gateway is None or not gateway.gauge("finished", default=False) or engine is None:
         return False
-    if engine.gauge("last_bar_ts_ns", 0) < run.plan.to_ns - NS_PER_MIN:
-        return False
-    if not run.plan.sheets:
-        return True
+    return engine.gauge("last_bar_ts_ns", 0) >= run.plan.to_ns - NS_PER_MIN
+
+
+def rows_in_sheet(run: DemoRun, name: str) -> int:
+    """Return a row count of the scribe (``produced`` or ``verified``), -1 while it says nothing."""
     scribe = read_stats(run.folder.state("scribe"))
-    if scribe is None:
-        return False
-    produced = scribe.gauge("produced", 0)
-    return produced > 0 and produced == scribe.gauge("acked", -1) == scribe.gauge("verified", -1)
+    return -1 if scribe is None else scribe.gauge(name, -1)
 
 
 def wait(run: DemoRun) -> str:
-    """Wait until the demo has drained; return '' or, in one sentence, why it ended otherwise."""
-    deadline: float | None = None
+    """Wait until the demo has drained; return '' or, in one sentence, why it ended otherwise.
+
+    The clock goes on after the tape and makes a quiet bar a minute, so the sheet is waited for up to the rows that
+    stood on disk when the tape had been played.
+    """
+    deadline = played_at = 0.0
+    wanted = -1
     while True:
         dead = run.servers.first_dead()
         if dead:
             return dead
-        if drained(run):
+        if not played_at and played(run):
+            if not run.plan.sheets:
+                return ""
+            played_at = time.monotonic()
+        if wanted < 0 and played_at and time.monotonic() > played_at + TWO_BEATS_S:
+            wanted = rows_in_sheet(run, "produced")
+        if wanted > 0 and rows_in_sheet(run, "verified") >= wanted:
             return ""
-        if deadline is None and run.clock.now_ns() >= run.plan.to_ns + NS_PER_MIN // 4:
+        if not deadline and run.clock.now_ns() >= run.plan.to_ns + NS_PER_MIN // 4:
             deadline = time.monotonic() + DRAIN_LIMIT_S
-        if deadline is not None and time.monotonic() > deadline:
+        if deadline and time.monotonic() > deadline:
             return f"the books were not closed {DRAIN_LIMIT_S:.0f} s after the tape's end"
         time.sleep(0.25)
 

@@ -271,7 +271,7 @@ def _refuse_first(path: Path, ts_ns: Ints, checks: list[tuple[Flags, Callable[[i
     worst: tuple[int, str] | None = None
     for wrong, say in checks:
         if wrong.any():
-            row = int(wrong.argmax())
+            row = int(np.argmax(wrong))
             if worst is None or row < worst[0]:
                 worst = (row, say(row))
     if worst is not None:

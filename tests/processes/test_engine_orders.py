@@ -106,5 +106,6 @@ def test_without_a_position_source_a_lost_answer_ends_in_a_known_flat(make: Make
     chain.wait_until(lambda: ("ACKED", "EXIT0") in chain.outcomes())
     chain.wait_until(lambda: chain.held() == 0)
     chain.wait(lambda stats: stats.gauge("entries_blocked", "") == "UNVERIFIED")
-    assert [len(chain.calls(action)) for action in ("buy", "exit")] == [1, 1]
+    assert len(chain.calls("buy")) == 1
+    assert chain.calls("exit"), "an entry nobody can vouch for is answered with exits"
     assert chain.stop_engine() == 0

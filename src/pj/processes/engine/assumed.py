@@ -4,60 +4,92 @@ A receipt is not a fill, so everything that follows from it is UNVERIFIED and sh
 the clock exits work: what was taken is assumed filled, an exit that was taken is assumed done. An
 entry nobody can vouch for is answered with an exit, which is harmless when flat, and no further
 entry is taken that day (pj1 S8, services.md 1.4).
+
+One exit is not enough: the entry may still be on its way inside the route when the exit arrives, which
+then finds nothing to close. So it is asked again after FOLLOW_UPS_S, each time under a key of its own.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from live.commands import ClosePosition
 from live.engine import Engine
 from live.events import Event, OrderAcked, OrderUnknown, PositionReported
-from live.execution_bridge import order_key
+from live.market import NS_PER_S
 from pj.channels.journal import JournalLine
 from pj.clock import Clock
 
 REPEAT_S: Final = 5.0
+ENTRY_LEG: Final = ":ENTRY"
+FOLLOW_UPS_S: Final = (0.0, 3.0, 15.0)
+#: After a restart an unknown entry older than this (run time) is the operator's: he may hold a position of his own.
+YOUNG_NS: Final = 600 * NS_PER_S
 
 
 class AssumedPosition:
     """Report the position that the broker's receipts imply."""
 
-    def __init__(self, clock: Clock) -> None:
-        """Start flat, which ``restore`` corrects."""
+    def __init__(self, clock: Clock, now_s: Callable[[], float] = time.monotonic) -> None:
+        """Start flat, which ``restore`` corrects; ``now_s`` is real monotonic time in seconds."""
         self.doubted = False
         self._qty: int | None = 0
         self._clock = clock
-        self._repeated_at = 0.0
+        self._now_s = now_s
+        self._repeated_at: float | None = None
+        self._exits: list[tuple[float, ClosePosition]] = []
 
-    def restore(self, engine: Engine, lines: Iterable[JournalLine]) -> None:
-        """Take over from a replay: what the core believes, and whether an entry was left unknown."""
-        self.doubted = any(line.type == "UNKNOWN" and line.data["key"].endswith(":ENTRY") for line in lines)
+    def restore(self, engine: Engine, lines: Sequence[JournalLine]) -> None:
+        """Take over from a replay: what the core believes, and the exits still owed to a young unknown entry."""
+        intents = {line.data["key"]: line for line in lines if line.type == "INTENT"}
+        for line in lines:
+            key = str(line.data.get("key", ""))
+            if line.type != "UNKNOWN" or not key.endswith(ENTRY_LEG):
+                continue
+            self.doubted = True
+            entry = intents.get(key)
+            if entry is not None and self._clock.now_ns() - entry.ts_ns < YOUNG_NS:
+                self._owe(key, str(entry.data["contract"]), int(entry.data["qty"]), set(intents))
         position = engine.desk.position
         self._qty = 0 if position is None else position.signal.side * position.qty
         if engine.desk.order is not None and position is None:
             self._qty = None
 
-    def note(self, event: Event, engine: Engine) -> list[ClosePosition]:
-        """Take the route's answer; return the exit to send when an entry became unknown."""
+    def note(self, event: Event, engine: Engine) -> None:
+        """Take the route's answer; an entry that became unknown is owed exits."""
         order = engine.desk.order
         if order is None:
-            return []
+            return
         if isinstance(event, OrderAcked):
             entry = event.key == order.key
             self._qty = order.signal.side * order.qty if entry else 0
-            self._repeated_at = 0.0
+            self._repeated_at = None
         elif isinstance(event, OrderUnknown) and event.key == order.key:
             self.doubted, self._qty = True, None
-            key = order_key(order.signal.pool_id, order.signal.signal_ns, "EXIT0")
-            return [ClosePosition(key, order.signal.contract, order.qty, "UNVERIFIED", self._clock.now_ns())]
-        return []
+            self._owe(order.key, order.signal.contract, order.qty, set())
+
+    def due_exits(self) -> list[ClosePosition]:
+        """Return the exits that are due now, each once."""
+        now_s = self._now_s()
+        due = [exit_ for at_s, exit_ in self._exits if at_s <= now_s]
+        self._exits = [owed for owed in self._exits if owed[0] > now_s]
+        return [replace(exit_, ts_ns=self._clock.now_ns()) for exit_ in due]
+
+    def _owe(self, entry_key: str, contract: str, qty: int, sent: set[str]) -> None:
+        stem = entry_key.removesuffix(ENTRY_LEG)
+        owed = [(f"{stem}:EXIT0{number or ''}", wait_s) for number, wait_s in enumerate(FOLLOW_UPS_S)]
+        left = [(key, wait_s) for key, wait_s in owed if key not in sent]
+        first_s = left[0][1] if left else 0.0
+        for key, wait_s in left:
+            self._exits.append((self._now_s() + wait_s - first_s, ClosePosition(key, contract, qty, "UNVERIFIED", 0)))
 
     def repeat(self) -> PositionReported | None:
         """Return the assumed position every five real seconds, at once after a change; None while unknown."""
-        if self._qty is None or time.monotonic() - self._repeated_at < REPEAT_S:
+        now_s = self._now_s()
+        if self._qty is None or (self._repeated_at is not None and now_s - self._repeated_at < REPEAT_S):
             return None
-        self._repeated_at = time.monotonic()
+        self._repeated_at = now_s
         return PositionReported(self._qty, self._clock.now_ns())

@@ -167,10 +167,12 @@ class Shell:
 
     def _take_answers(self, parts: Started) -> None:
         for event in parts.outbox.collect():
-            exits = parts.assumed.note(event, self.engine) if parts.assumed is not None else []
+            if parts.assumed is not None:
+                parts.assumed.note(event, self.engine)
             parts.core.take(event)
-            if exits:
-                parts.outbox.issue([*exits])
+        exits = parts.assumed.due_exits() if parts.assumed is not None else []
+        if exits:
+            parts.outbox.issue([*exits])
 
     def refuses_entry(self) -> str:
         """Return what forbids an entry at the moment of sending; called by the sender's thread."""

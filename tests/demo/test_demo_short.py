@@ -66,6 +66,25 @@ def _check_bars(folder: Path) -> None:
     assert len(keys) == len(set(keys)), "an entry was sent twice"
 
 
+def _check_trade(folder: Path) -> None:
+    """The seed's trade of 09:49 is seen whole: signal, webhook, fills at the gateway, trades.csv, TradeLog."""
+    journal = (folder / DAY / "journal.jsonl").read_text(encoding="utf-8").splitlines()
+    live = [
+        row for row in map(json.loads, journal) if row["type"] in {"SIGNAL", "TRADE"} and row["data"]["mode"] == "LIVE"
+    ]
+    signal_, trade = live[0]["data"], live[-1]["data"]
+    assert [row["type"] for row in live] == ["SIGNAL", "TRADE"]
+    [entry] = _entries(folder)
+    assert entry["extras"]["pool"] == signal_["pool"] == trade["pool_id"]
+    fills = [row for row in _rows(folder / DAY / "broker_events.csv") if row["kind"] == "EXECUTION"]
+    assert {row["order_ref"] for row in fills} == {entry["extras"]["key"]}
+    assert [row["price"] for row in fills] == [trade["entry_price"], trade["exit_price"]]
+    assert [row["pool_id"] for row in _rows(folder / DAY / "trades.csv")] == [signal_["pool"]]
+    log = [(row["event"], row["pool_id"]) for row in _rows(folder / "simulators" / "sheet_TradeLog.csv")]
+    assert ("SIGNAL", signal_["pool"]) in log
+    assert ("TRADE", signal_["pool"]) in log
+
+
 def _entries(folder: Path) -> list[dict[str, Any]]:
     """Return the bodies of the entries that came to the webhook."""
     lines = (folder / "simulators" / "traderspost.jsonl").read_text(encoding="utf-8").splitlines()
@@ -110,6 +129,7 @@ def test_every_child_killed_once_and_the_books_are_still_equal(tmp_path: Path) -
     assert {name: report["restarts"][name] for name in CHILDREN} == dict.fromkeys(CHILDREN, 1)
     assert not report["ticks"]["unexplained"]
     _check_bars(folder)
+    _check_trade(folder)
     assert report["orders"]["intents"] == report["orders"]["acked"] + report["orders"]["refused"]
     assert not _left(folder)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -56,7 +57,7 @@ def aggregate(minute_ns: int, prints: Sequence[Print], contract: str) -> Bar:
 
 
 @dataclass(slots=True)
-class MinuteTape:
+class MinuteTape(ABC):
     """Hold one contract's rows by minute; prints and bars are made when asked for."""
 
     future: Future
@@ -95,8 +96,9 @@ class MinuteTape:
                 found.append(aggregate(minute, prints, local))
         return found
 
+    @abstractmethod
     def _make(self, low: int, high: int) -> list[Print]:
-        raise NotImplementedError
+        """Return the prints of the rows in [low, high), which are one minute's."""
 
 
 @dataclass(slots=True)

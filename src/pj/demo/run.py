@@ -7,6 +7,7 @@ stats files and asks its processes to stop; it reaches into none of them.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import sys
@@ -63,9 +64,9 @@ def write_config(plan: DemoPlan, ports: Mapping[str, int], contract: str) -> Pat
     lines = [
         "# Written by pj demo. Secrets are not here: they travel in the environment.",
         "profile: sim",
-        f"run_dir: {str(plan.run_dir)!r}",
+        f"run_dir: {_quoted(plan.run_dir)}",
         f"symbol: {plan.symbol}",
-        f"contract: {contract!r}",
+        f"contract: {_quoted(contract)}",
         "execution:",
         f"  route: {plan.route}",
         "  position_source: ibkr",
@@ -80,11 +81,16 @@ def write_config(plan: DemoPlan, ports: Mapping[str, int], contract: str) -> Pat
             "  verify_s: 5",
             "  spreadsheet_id: PJDEMO",
             f"  api_base: http://127.0.0.1:{ports['sheets']}",
-            f"  service_account_file: {str(plan.run_dir / 'simulators' / 'service_account.json')!r}",
+            f"  service_account_file: {_quoted(plan.run_dir / 'simulators' / 'service_account.json')}",
         ]
     path = plan.run_dir / "config.yaml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def _quoted(value: object) -> str:
+    """Return text as a YAML double-quoted string: backslashes and quotes of a path survive."""
+    return json.dumps(str(value), ensure_ascii=False)
 
 
 def start(plan: DemoPlan) -> DemoRun:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 READY_LIMIT_S: Final = 60.0
 STOP_LIMIT_S: Final = 12.0
 CREATE_NEW_PROCESS_GROUP: Final = 0x00000200
+#: signal.CTRL_BREAK_EVENT, which has no name elsewhere; Popen.send_signal refuses any other number on Windows.
+CTRL_BREAK_EVENT: Final = 1
 
 
 class ServerFailed(Exception):
@@ -35,10 +37,11 @@ def apart(platform: str = sys.platform, *, own_session: bool = True, last_signal
     """Return the Popen options of a process that a Ctrl-C in our terminal must not reach, but our end must.
 
     ``own_session`` False keeps the terminal (the Sentinel whose dashboard draws on it). ``last_signal`` is what the
-    kernel sends it should we be killed (Linux).
+    kernel sends it should we be killed (Linux). On Windows every process leads a group of its own: only the leader of
+    a group can be sent CTRL_BREAK, and the dashboard has a console of its own there anyway.
     """
     if platform == "win32":
-        return {"creationflags": CREATE_NEW_PROCESS_GROUP if own_session else 0}
+        return {"creationflags": CREATE_NEW_PROCESS_GROUP}
     options: dict[str, Any] = {"start_new_session": own_session}
     if platform == "linux":
         options["preexec_fn"] = die_with_parent(os.getpid(), last_signal)
@@ -48,7 +51,7 @@ def apart(platform: str = sys.platform, *, own_session: bool = True, last_signal
 def ask_to_stop(process: subprocess.Popen[bytes], platform: str = sys.platform) -> None:
     """Ask a process to end by itself: SIGTERM, or CTRL_BREAK on Windows."""
     if process.poll() is None:
-        process.send_signal(signal.SIGTERM if platform != "win32" else signal.Signals(21))
+        process.send_signal(CTRL_BREAK_EVENT if platform == "win32" else signal.SIGTERM)
 
 
 @dataclass(slots=True)

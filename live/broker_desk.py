@@ -196,7 +196,7 @@ class BrokerDesk:
     def _give_up(self, order: Order, now_ns: int, out: list[Command]) -> None:
         if not self.stuck:
             self.stuck = True
-            text = f"position of {order.key} is not flat after {EXIT_TRIES} exits; flatten it by hand (pj flatten)"
+            text = f"position of {order.key} is not flat after {EXIT_TRIES} exits; flatten it at the broker"
             out.append(RaiseAlarm("EXIT_STUCK", text, now_ns))
 
     def _fill_entry(self, order: Order, fill: ExecutionReported) -> None:

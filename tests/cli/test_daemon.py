@@ -94,6 +94,27 @@ def test_up_status_halt_resume_stop(folder: Path) -> None:
     assert (folder / "up.txt").read_text(encoding="utf-8").count("Traceback") == 0
 
 
+@pytest.mark.slow
+def test_live_starts_disarmed_until_resume(folder: Path) -> None:
+    config = folder / "config.yaml"
+    config.write_text(config.read_text(encoding="utf-8").replace("profile: paper", "profile: live"), encoding="utf-8")
+    switch = folder / "run" / "state" / "KILL_SWITCH"
+    with (folder / "up.txt").open("w", encoding="utf-8") as log:
+        up = subprocess.Popen([*PJ, "up", "--live", "--headless"], cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            until("the engine beats", lambda: status(folder)["processes"]["engine"]["alive"])
+            assert "starts disarmed" in switch.read_text(encoding="utf-8")
+            assert pj(folder, "resume").returncode == 0
+            assert pj(folder, "up", "--live", "--headless").returncode == 2
+            assert not switch.exists(), "a second start that is refused must not disarm the first"
+            assert pj(folder, "stop").returncode == 0
+            assert up.wait(10) == 0
+        finally:
+            if up.poll() is None:
+                up.terminate()
+                up.wait(20)
+
+
 def runs(pid: int) -> bool:
     if sys.platform == "win32":
         listing = subprocess.run(["tasklist", "/FI", f"PID eq {pid}"], capture_output=True, text=True, check=True)

@@ -38,7 +38,18 @@ def up(options: Options) -> int:
     hand_down(options)
     folder = run_dir_of(settings).create()
     ensure_sessions(folder.session_file, clock_from_env().now_ns(), settings.session_overrides)
+    if settings.profile == "live" and not _ruled(folder):
+        disarm(folder)
+        print(f"live starts disarmed: no entry is sent until 'pj resume' ({folder.kill_switch} stands)")
     return _run_process("pj.processes.sentinel_watchdog", ["--headless"] if options["headless"] else [])
+
+
+def disarm(folder: RunDir) -> None:
+    """Throw the kill switch before anything starts: real money begins by an order of its own, never by a start."""
+    if not folder.kill_switch.exists():
+        moment = datetime.now(tz=UTC).isoformat(timespec="seconds")
+        text = f"live starts disarmed; pj resume arms it (by pj up, {moment})\n"
+        replace_atomic(folder.kill_switch, text.encode(), durable=True)
 
 
 def bridge(options: Options) -> int:

@@ -148,5 +148,10 @@ def test_ctrl_c_closes_the_books_and_a_killed_demo_leaves_nothing(tmp_path: Path
         if number is signal.SIGINT:
             report = json.loads(out)
             assert demo.returncode == 0, err[-2000:]
-            assert (report["stopped_by_operator"], report["ticks"]["equal"]) == (True, True)
+            ticks = report["ticks"]
+            assert report["stopped_by_operator"]
+            # In the middle of the tape a last tick can be on its way while the bridge says goodbye; what was taped
+            # must be whole and in the sheet.
+            assert ticks["taped_raw"] == ticks["taped"] == ticks["sheet"]
+            assert 0 <= ticks["sent"] - ticks["taped"] <= 24
         _until("every process to end", lambda folder=folder: not _left(folder), 15)

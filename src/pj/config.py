@@ -151,6 +151,11 @@ class Supervision(Section):
     start_grace_s: PositiveS = 15.0
     backoff_min_s: Seconds = 0.0
     backoff_max_s: Seconds = 30.0
+    max_restarts: Annotated[int, Field(ge=1, le=100_000)] = 5
+    window_s: PositiveS = 120.0
+    slow_retry_s: PositiveS = 60.0
+    slow_retry_closed_s: PositiveS = 900.0
+    on_halt: Literal["hold", "flatten"] = "hold"
 
 
 class Dashboard(Section):

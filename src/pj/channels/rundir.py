@@ -121,6 +121,16 @@ class RunDir:
         return self.state_folder / "KILL_SWITCH"
 
     @property
+    def disarmed(self) -> Path:
+        """Return the file whose existence keeps a live start from sending entries until ``pj arm``."""
+        return self.state_folder / "DISARMED"
+
+    @property
+    def alerts(self) -> Path:
+        """Return the alerts of the Sentinel, one JSON object per line."""
+        return self.state_folder / "alerts.jsonl"
+
+    @property
     def session_file(self) -> Path:
         """Return the trading schedule that the calendar wrote."""
         return self.state_folder / "sessions.json"

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 import requests
@@ -14,10 +15,12 @@ from live.commands import CancelOrders, ClosePosition, PlaceBracket
 from live.market import INSTRUMENTS, NS_PER_S
 from pj.brokers import dispatcher as module
 from pj.brokers.dispatcher import Dispatcher, QueueFull, Result
+from pj.brokers.guarded import GuardedBroker
 from pj.brokers.limits import SendLimits
 from pj.brokers.port import Outcome
 from pj.brokers.secret_url import SecretUrl
 from pj.brokers.traderspost import TradersPost
+from pj.channels.rundir import RunDir
 from pj.clock import Clock, ScaledClock, SystemClock
 from pj.simulators.traderspost_http import Server
 from pj.simulators.traderspost_service import DryRun, Ledger, Secret, Service
@@ -63,7 +66,7 @@ Make = Callable[..., Desk]
 
 
 @pytest.fixture
-def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+def make(monkeypatch: pytest.MonkeyPatch, run_dir: Path) -> Iterator[Make]:
     monkeypatch.setattr(module, "RESEND_S", (0.02, 0.02))
     ends: list[Callable[[], object]] = []
 
@@ -74,7 +77,8 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
         thread.start()
         url = SecretUrl(f"http://127.0.0.1:{server.port}/trading/webhook/{UUID}/{PASSWORD}")
         wakes: list[int] = []
-        broker = TradersPost(url, MNQ, SendLimits(), read_timeout_s=0.3)
+        adapter = TradersPost(url, MNQ, SendLimits(), read_timeout_s=0.3)
+        broker = GuardedBroker(adapter, RunDir(run_dir, MNQ).create())
         dispatcher = Dispatcher(broker, clock, lambda: wakes.append(1), 5.0, blocked)
 
         def end() -> None:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from live.commands import PlaceBracket
-from pj.brokers.port import Answer, Broker, Order, Outcome
+from pj.brokers.guarded import GuardedBroker
+from pj.brokers.port import Answer, Order, Outcome
 from pj.clock import Clock
 
 RESEND_S: Final = (0.5, 1.0, 2.0, 5.0)
@@ -47,13 +48,18 @@ class Dispatcher:
 
     def __init__(
         self,
-        broker: Broker,
+        broker: GuardedBroker,
         clock: Clock,
         wake: Callable[[], None],
         max_age_s: float = 5.0,
         blocked: Callable[[], str] = lambda: "",
     ) -> None:
-        """Start the thread; it calls ``wake`` after each result and asks ``blocked`` what forbids an entry now."""
+        """Start the thread; it calls ``wake`` after each result and asks ``blocked`` what forbids an entry now.
+
+        Raises TypeError for an adapter without its guard: nothing is sent past the kill switch.
+        """
+        if type(broker) is not GuardedBroker:
+            raise TypeError(f"{broker!r} has no guard; wrap it: GuardedBroker(adapter, run_dir)")
         self._broker = broker
         self._clock = clock
         self._wake = wake

@@ -91,10 +91,10 @@ def _live(settings: Settings, run_dir: RunDir, params: Params, clock: Clock, log
     log.event("START", pid=os.getpid(), instance=instance, route=settings.execution.route, symbol=settings.symbol)
     # Held before anything is read: an engine that is still ending must not write behind a reader's back.
     with lock_file(run_dir.state_folder / "engine.lock", LOCK_WAIT_S):
-        shell.run(_dispatcher(settings, clock, shell))
+        shell.run(_dispatcher(settings, run_dir, clock, shell))
 
 
-def _dispatcher(settings: Settings, clock: Clock, shell: Shell) -> Dispatcher | None:
+def _dispatcher(settings: Settings, run_dir: RunDir, clock: Clock, shell: Shell) -> Dispatcher | None:
     """Return the sender of the configured route, None on paper; raise ConfigError for a route that cannot be had."""
     execution = settings.execution
     if execution.route == "paper":
@@ -107,12 +107,14 @@ def _dispatcher(settings: Settings, clock: Clock, shell: Shell) -> Dispatcher | 
             "execution.route is traderspost but PJ_TRADERSPOST_WEBHOOK_URL is not set; put the webhook's address there"
         )
     # Imported here and not at the top: the paper route needs no HTTP library.
+    from pj.brokers.guarded import GuardedBroker
     from pj.brokers.secret_url import SecretUrl
     from pj.brokers.traderspost import TradersPost
 
     times = settings.traderspost
     secret = SecretUrl(url)
-    broker = TradersPost(secret, settings.instrument, shell.limits, times.connect_timeout_s, times.read_timeout_s)
+    adapter = TradersPost(secret, settings.instrument, shell.limits, times.connect_timeout_s, times.read_timeout_s)
+    broker = GuardedBroker(adapter, run_dir)
     return Dispatcher(broker, clock, shell.wake.set, execution.max_signal_age_s, shell.refuses_entry)
 
 

@@ -3,121 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
 
 import pytest
+from family_world import World
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from pj.supervision.child import Limits, describe_exit
 from pj.supervision.child_fsm import ALIVE, Event, State
-from pj.supervision.family import Child, Family, Limits, describe_exit
-from pj.supervision.policy import RestartPolicy
 from pj.supervision.silence import Beat, SilenceMeter
-
-
-@dataclass
-class FakeProcess:
-    pid: int
-    instance: str
-    code: int | None = None
-    asked: bool = False
-    reaped: bool = False
-
-    def poll(self) -> int | None:
-        self.reaped = self.code is not None
-        return self.code
-
-    def ask_stop(self) -> None:
-        self.asked = True
-
-    def kill(self) -> None:
-        self.code = -9 if self.code is None else self.code
-
-
-@dataclass
-class FakeSpawner:
-    born: list[tuple[str, FakeProcess]] = field(default_factory=list)
-    refuse: bool = False
-    words: str = ""
-
-    def spawn(self, name: str, instance: str) -> FakeProcess:
-        if self.refuse:
-            raise OSError(11, "no more processes")
-        process = FakeProcess(100 + len(self.born), instance)
-        self.born.append((name, process))
-        return process
-
-    def wait(self, timeout_s: float) -> None: ...
-
-    def last_words(self, name: str) -> str:
-        return self.words
-
-    def living(self, name: str) -> list[FakeProcess]:
-        return [process for owner, process in self.born if owner == name and process.code is None]
-
-
-@dataclass
-class FakeRecord:
-    rows: list[tuple[str, dict[str, object]]] = field(default_factory=list)
-
-    def event(self, event: str, /, **fields: object) -> None:
-        self.rows.append((event, fields))
-
-    warning = event
-
-    def named(self, event: str) -> list[dict[str, object]]:
-        return [fields for name, fields in self.rows if name == event]
-
-
-class World:
-    """Hold a family of one or more children and the fakes around it."""
-
-    def __init__(self, *names: str, limits: Limits | None = None) -> None:
-        self.now = 1000.0
-        self.spawner = FakeSpawner()
-        self.record = FakeRecord()
-        self.beats: dict[str, Beat] = {}
-        self.changes = 0
-        tokens = iter(range(10**9))
-        self.family = Family(
-            children={name: Child(name) for name in names or ("engine",)},
-            spawner=self.spawner,
-            policy=RestartPolicy(0, 30, lambda: 1.0),
-            limits=limits or Limits(),
-            record=self.record,
-            now_s=lambda: self.now,
-            new_instance=lambda: f"token-{next(tokens)}",
-            on_change=self._changed,
-        )
-        self.family.start_all()
-
-    def _changed(self) -> None:
-        self.changes += 1
-
-    @property
-    def child(self) -> Child:
-        return self.family.children["engine"]
-
-    def beat(self, name: str = "engine", instance: str | None = None) -> None:
-        child = self.family.children[name]
-        seq = self.beats[name].seq + 1 if name in self.beats else 1
-        self.beats[name] = Beat(instance or child.instance, seq, "RUNNING")
-
-    def step(self, elapsed_s: float = 0.25) -> None:
-        self.now += elapsed_s
-        self.family.check_deaths()
-        self.family.look(self.beats.get, elapsed_s)
-        self.family.check_deaths()
-        self.family.tick()
-
-    def die(self, code: int, name: str = "engine") -> None:
-        self.spawner.living(name)[0].code = code
-
-    def run_healthy(self, seconds: float) -> None:
-        for _ in range(int(seconds / 0.25)):
-            self.beat()
-            self.step()
 
 
 def test_a_first_beat_of_its_own_makes_it_running() -> None:

@@ -286,7 +286,7 @@ def test_control_verbs_are_done_and_answered_within_a_second(tmp_path: Path) -> 
         wait_for(lambda: one.pid("engine") != old)
         assert 'reason="asked by the operator"' in one.log("RESTART")[0]
         assert ask("restart", "engin") == (False, "there is no process 'engin'; use one of engine, bridge")
-        assert ask("dance", "now")[1] == "command 'dance now' is unknown; use stop, restart NAME, halt or resume"
+        assert ask("dance", "now")[1] == "command 'dance now' is unknown; use stop, restart NAME, halt, resume or arm"
         assert ask("stop") == (True, "stopping all processes")
         assert one.process.wait(6) == 0
         assert not one.living()

@@ -1,25 +1,21 @@
 """Pass commands to running processes and answers back through one append-only file, ``state/control.jsonl``.
 
-Anyone may append (several writers): a row is one write under the file's lock, and a tail torn by a writer that died
-is closed with a newline, so that it becomes one unreadable line instead of spoiling the next row.
+Anyone may append (several writers, see ``jsonl``); a line that is no row is counted and passed over.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from pj.channels.appender import read_range
-from pj.channels.files import WriteFailed, fsync_file, lock_file, open_append_fd, write_all
+from pj.channels.jsonl import append_row
 from pj.channels.tailer import Tailer
 
-LOCK_WAIT_S: Final = 2.0
 ANSWER_POLL_S: Final = 0.05
 
 
@@ -56,12 +52,12 @@ class ControlFile:
     def send(self, verb: str, args: Sequence[str] = (), *, sender: str, ts_ns: int) -> str:
         """Append a command and return its id; raise Locked, WriteFailed."""
         command_id = uuid.uuid4().hex
-        self._append({"id": command_id, "ts_ns": ts_ns, "verb": verb, "args": list(args), "from": sender})
+        append_row(self.path, {"id": command_id, "ts_ns": ts_ns, "verb": verb, "args": list(args), "from": sender})
         return command_id
 
     def answer(self, command_id: str, *, ok: bool, text: str, ts_ns: int) -> None:
         """Append the answer to a command; raise Locked, WriteFailed."""
-        self._append({"id": command_id, "ts_ns": ts_ns, "ack": True, "ok": ok, "text": text})
+        append_row(self.path, {"id": command_id, "ts_ns": ts_ns, "ack": True, "ok": ok, "text": text})
 
     def rows(self) -> list[ControlRow]:
         """Return every readable row from the beginning."""
@@ -78,20 +74,6 @@ class ControlFile:
             if time.monotonic() >= deadline:
                 return None
             time.sleep(ANSWER_POLL_S)
-
-    def _append(self, row: dict[str, Any]) -> None:
-        data = (json.dumps(row, separators=(",", ":"), ensure_ascii=False) + "\n").encode()
-        with lock_file(self.path, LOCK_WAIT_S):
-            fd = open_append_fd(self.path)
-            try:
-                size = os.fstat(fd).st_size
-                torn = size > 0 and read_range(self.path, size - 1, size) != b"\n"
-                write_all(fd, b"\n" + data if torn else data)
-                fsync_file(fd)
-            except OSError as error:
-                raise WriteFailed(self.path, error) from error
-            finally:
-                os.close(fd)
 
 
 class ControlReader:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from pj.channels.rundir import RunDir
 from pj.clock import ClockError, clock_from_env
 from pj.config import ConfigError, load_settings
-from pj.supervision.family import Limits
+from pj.supervision.child import Limits
+from pj.supervision.duties import HaltRules
 from pj.supervision.spawn import MODULES
 from pj.supervision.start import EXIT_USAGE, default_commands, restart_policy, run_sentinel
 from pj.supervision.terminal import Terminal, open_terminal
@@ -49,12 +50,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         RunDir(settings.run_dir, settings.instrument),
         default_commands(names, headless=headless or (sys.platform != "win32" and not terminal.lent)),
         limits=Limits(times.silent_s, times.start_grace_s, times.stop_s),
-        policy=restart_policy(times.backoff_min_s, times.backoff_max_s),
+        policy=restart_policy(times.backoff_min_s, times.backoff_max_s, times.max_restarts, times.window_s),
         check_s=times.check_s,
         clock=clock,
         terminal=terminal,
         env=os.environ,
         session_overrides=settings.session_overrides,
+        halt=HaltRules(times.slow_retry_s, times.slow_retry_closed_s, times.on_halt == "flatten"),
+        disarmed=settings.profile == "live",
     )
 
 

@@ -7,18 +7,19 @@ often as it likes: ``check_deaths``, ``look`` (once per look period), ``tick``.
 
 from __future__ import annotations
 
-import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from pj.channels.alerts import AlertCode
+from pj.supervision.child import Child, Fault, Limits, describe_exit
 from pj.supervision.child_fsm import ALIVE, RESTING, Action, Event, State, advance, classify, wants
 from pj.supervision.silence import Beat, SilenceMeter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from pj.supervision.policy import RestartPolicy
-    from pj.supervision.spawn import Running, Spawner
+    from pj.supervision.spawn import Spawner
 
 
 class Record(Protocol):
@@ -33,77 +34,24 @@ class Record(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Hold the family's times, real seconds: silence, start, stop, and the period between two looks."""
+class Duties(Protocol):
+    """Do what a family's history demands of the world beyond its processes."""
 
-    silent_s: float = 5.0
-    start_grace_s: float = 15.0
-    stop_s: float = 5.0
-    look_s: float = 0.25
-    silent_by_name: Mapping[str, float] = field(default_factory=dict)
+    def grant(self, name: str, instance: str) -> None:
+        """Let the process that is about to be born, and no older one, act for ``name``; raise OSError if it cannot."""
+        ...
 
-    def allowed_silence_s(self, name: str, state: State) -> float:
-        """Return how long child ``name`` may be silent: until its first beat the start grace, then silent_s."""
-        usual = self.silent_by_name.get(name, self.silent_s)
-        return max(usual, self.start_grace_s) if state is State.STARTING else usual
+    def slow_retry_s(self) -> float:
+        """Return how often a process that loops is tried again at this hour."""
+        ...
 
+    def alert(self, code: AlertCode, name: str, text: str) -> None:
+        """Call the operator."""
+        ...
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Remember why a child has to be replaced, which process it was, and when that was noticed."""
-
-    reason: str
-    old_pid: int | None
-    noticed_s: float
-    silent: bool = False
-
-
-@dataclass(slots=True)
-class Child:
-    """Hold one supervised process and its history."""
-
-    name: str
-    state: State = State.STOPPED
-    wanted: bool = False
-    running: Running | None = None
-    meter: SilenceMeter | None = None
-    instance: str = ""
-    failures: int = 0
-    restarts: int = 0
-    last_code: int | None = None
-    last_reason: str = ""
-    last_restart_ms: float | None = None
-    spawned_s: float = 0.0
-    healthy_from_s: float | None = None
-    due_s: float | None = None
-    kill_s: float | None = None
-    fault: Fault | None = None
-
-    @property
-    def pid(self) -> int | None:
-        """Return the living process's id."""
-        return self.running.pid if self.running else None
-
-    @property
-    def silent_s(self) -> float | None:
-        """Return for how long no heartbeat was seen; None when no process lives."""
-        return self.meter.silent_s if self.meter and self.running else None
-
-    @property
-    def phase(self) -> str:
-        """Return the phase that the process last stated."""
-        return self.meter.phase if self.meter and self.running else ""
-
-
-def describe_exit(code: int, last_words: str = "") -> str:
-    """Return an exit code as a reason: ``signal SIGKILL``, ``exit 1: its last line``."""
-    if code < 0:
-        try:
-            return f"signal {signal.Signals(-code).name}"
-        except ValueError:
-            return f"signal {-code}"
-    return f"exit {code}: {last_words}" if last_words else f"exit {code}"
+    def halt_trading(self, code: AlertCode, text: str) -> None:
+        """Stop entries until the operator resumes."""
+        ...
 
 
 @dataclass(slots=True)
@@ -115,6 +63,7 @@ class Family:
     policy: RestartPolicy
     limits: Limits
     record: Record
+    duties: Duties
     now_s: Callable[[], float]
     new_instance: Callable[[], str]
     on_change: Callable[[], None]
@@ -143,6 +92,7 @@ class Family:
                 continue
             if child.meter.look(read_beat(child.name), elapsed_s):
                 self.apply(child, Event.BEAT_SEEN)
+                self._note_steady(child)
             elif child.state is not State.STOPPING:
                 allowed_s = self.limits.allowed_silence_s(child.name, child.state)
                 if child.meter.silent_s >= allowed_s:
@@ -186,8 +136,7 @@ class Family:
         state, action = advance(before, event)
         child.wanted = wants(event, wanted=child.wanted)
         child.state = state
-        if event is Event.RESTART_ASKED and before in ALIVE:
-            child.fault = Fault("asked by the operator", child.pid, self.now_s())
+        self._note_request(child, event, before)
         if state is State.RUNNING and before is not State.RUNNING:
             self._became_healthy(child)
         if state in RESTING and before not in RESTING:
@@ -209,15 +158,23 @@ class Family:
         if state is not before or action is not Action.NONE:
             self.on_change()
 
+    def _note_request(self, child: Child, event: Event, before: State) -> None:
+        """Take an operator's wish to start: whatever failed before has been looked at by somebody."""
+        if event in {Event.START_ASKED, Event.RESTART_ASKED}:
+            child.forget_failures()
+        if event is Event.RESTART_ASKED and before in ALIVE:
+            child.fault = Fault("asked by the operator", child.pid, self.now_s())
+
     def _spawn(self, child: Child) -> None:
         child.due_s = child.kill_s = child.healthy_from_s = None
         child.instance = self.new_instance()
         try:
+            self.duties.grant(child.name, child.instance)
             child.running = self.spawner.spawn(child.name, child.instance)
         except OSError as error:
             self.record.warning("SPAWN_FAILED", name=child.name, error=str(error))
             child.last_reason = f"could not be started: {error}"
-            child.failures += 1
+            self._failed(child, child.failures + 1)
             self.apply(child, Event.SPAWN_FAILED)
             return
         child.spawned_s = self.now_s()
@@ -267,27 +224,65 @@ class Family:
                 if not silent:
                     child.fault = Fault(reason, old_pid, now_s)
                 child.last_reason = child.fault.reason if child.fault else reason
-                child.failures = self.policy.failures_after(child.failures, healthy_s)
-                self.record.warning("DIED", name=child.name, pid=old_pid, reason=reason, failures=child.failures)
+                failures = self.policy.failures_after(child.failures, healthy_s)
+                self.record.warning("DIED", name=child.name, pid=old_pid, reason=reason, failures=failures)
+                self._failed(child, failures)
             case Event.MISCONFIGURED:
                 child.last_reason = reason
                 self.record.warning("FATAL", name=child.name, pid=old_pid, reason=reason, restart="no: configuration")
+                remedy = f"correct it, then: pj restart {child.name}"
+                self.duties.alert(AlertCode.MISCONFIGURED, child.name, f"{child.name} cannot run ({reason}); {remedy}")
             case Event.CYCLED:
                 child.last_reason = "asked by the operator"
                 self.record.event("STOPPED", name=child.name, pid=old_pid, reason=reason)
             case _:
-                child.last_reason = reason if event is Event.LEFT else "stopped by the operator"
-                child.failures = 0
-                self.record.event(
-                    "EXITED" if event is Event.LEFT else "STOPPED", name=child.name, pid=old_pid, reason=reason
-                )
+                self._rested(child, event, old_pid, reason)
         self.apply(child, event)
 
+    def _rested(self, child: Child, event: Event, old_pid: int | None, reason: str) -> None:
+        """Note an end that nobody has to mend: the child stays down."""
+        child.forget_failures()
+        if event is not Event.LEFT:
+            child.last_reason = "stopped by the operator"
+            self.record.event("STOPPED", name=child.name, pid=old_pid, reason=reason)
+            return
+        child.last_reason = reason
+        self.record.event("EXITED", name=child.name, pid=old_pid, reason=reason)
+        text = f"{child.name} ended by itself ({reason}) and stays down; pj restart {child.name} starts it"
+        self.duties.alert(AlertCode.LEFT, child.name, text)
+
+    def _failed(self, child: Child, failures: int) -> None:
+        """Count a failure; the one that makes too many within the window halts trading, once."""
+        now_s = self.now_s()
+        child.failures = failures
+        child.failed_at_s = [*self.policy.recent(child.failed_at_s, now_s), now_s]
+        if child.looping or self.closing or not self.policy.loops(child.failed_at_s, now_s):
+            return
+        child.looping = True
+        count, span_s = len(child.failed_at_s), child.failed_at_s[-1] - child.failed_at_s[0]
+        text = f"{child.name} failed {count} times in {span_s:.1f} s, last: {child.last_reason}"
+        self.record.warning("CRASH_LOOP", name=child.name, failures=count, span_s=span_s, reason=child.last_reason)
+        self.duties.halt_trading(AlertCode.CRASH_LOOP, text)
+        remedy = "trading is halted; mend the cause, then: pj resume"
+        self.duties.alert(AlertCode.CRASH_LOOP, child.name, f"{text}; {remedy}")
+
+    def _note_steady(self, child: Child) -> None:
+        """End a crash loop when the process has lived through a whole window: its next fault is a first one again."""
+        if child.looping and child.healthy_from_s is not None:
+            healthy_s = self.now_s() - child.healthy_from_s
+            if healthy_s >= self.policy.window_s:
+                child.forget_failures()
+                self.record.event("STEADY", name=child.name, pid=child.pid, healthy_s=healthy_s)
+
     def _delay(self, child: Child) -> None:
-        delay_s = self.policy.delay_s(max(1, child.failures))
+        if child.looping:
+            delay_s = self.policy.slow_delay_s(self.duties.slow_retry_s())
+        else:
+            delay_s = self.policy.delay_s(max(1, child.failures))
         child.due_s = self.now_s() + delay_s
         if delay_s > 0:
-            self.record.event("BACKOFF", name=child.name, wait_s=delay_s, failures=child.failures)
+            slow = "slow" if child.looping else None
+            self.record.event("BACKOFF", name=child.name, wait_s=delay_s, failures=child.failures, tries=slow)
         elif not self.closing:
             self.apply(child, Event.START_DUE)
 
@@ -301,8 +296,3 @@ class Family:
                 child.running.kill()
         except OSError as error:  # it died in this moment: its death is noticed in the next pass
             self.record.warning("SIGNAL_FAILED", name=child.name, pid=child.pid, error=str(error))
-
-
-def all_resting(children: Iterable[Child]) -> bool:
-    """Tell whether no process of ``children`` lives or waits for its start."""
-    return all(child.state in RESTING for child in children)

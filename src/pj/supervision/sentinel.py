@@ -14,23 +14,23 @@ from __future__ import annotations
 import signal
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from pj.channels.control import ControlFile, ControlReader
-from pj.channels.files import Locked, WriteFailed, replace_atomic
+from pj.channels.files import WriteFailed
 from pj.channels.stats import StatsWriter, read_stats
-from pj.channels.tailer import TailBroken
-from pj.supervision.child_fsm import RESTING, Event, State
-from pj.supervision.family import Child, Family, all_resting
+from pj.supervision.child import all_resting
+from pj.supervision.child_fsm import RESTING, State
+from pj.supervision.letterbox import Letterbox
 from pj.supervision.silence import Beat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pj.channels.control import ControlCommand
     from pj.channels.logs import EventLog
     from pj.channels.rundir import RunDir
     from pj.clock import Clock
+    from pj.supervision.duties import HouseDuties
+    from pj.supervision.family import Family
     from pj.supervision.schedule import ScheduleKeeper
     from pj.supervision.spawn import OsSpawner
     from pj.supervision.terminal import Terminal
@@ -71,6 +71,7 @@ class Sentinel:
 
     folder: RunDir
     family: Family
+    duties: HouseDuties
     spawner: OsSpawner
     stats: StatsWriter
     log: EventLog
@@ -80,22 +81,31 @@ class Sentinel:
     now_s: Callable[[], float]
     keeper: ScheduleKeeper | None = None
     interrupts: int = 0
-    stop_reason: str = ""
     exit_code: int = 0
     _stop_began_s: float | None = None
     _next_look_s: float = 0.0
     _last_look_s: float = 0.0
     _next_check_s: float = 0.0
     _beats: BeatReader = field(init=False)
-    _control: ControlReader = field(init=False)
+    letters: Letterbox = field(init=False)
     _dashboard_pid: int | None = None
     _write_failed: bool = False
+    _late_s: float = 0.0
     _shown: tuple[object, ...] = ()
 
     def __post_init__(self) -> None:
-        """Begin to listen: commands that are older than this Sentinel are not for it."""
+        """Begin to listen."""
         self._beats = BeatReader(self.folder)
-        self._control = ControlReader(self.folder.control)
+        self.letters = Letterbox(self.folder, self.family, self.log, self.clock)
+
+    @property
+    def stop_reason(self) -> str:
+        """Return why everything is to stop, empty while nothing asked for it."""
+        return self.letters.stop_reason
+
+    def ask_stop(self, reason: str) -> None:
+        """Stop everything at the next turn; the first reason is kept."""
+        self.letters.stop_reason = self.letters.stop_reason or reason
 
     def run(self) -> int:
         """Start the children, keep them until told to stop, and return the exit code."""
@@ -112,7 +122,7 @@ class Sentinel:
     def on_signal(self, number: int, _frame: object = None) -> None:
         """Take a stop signal; a second Ctrl-C means: at once."""
         self.interrupts += number == signal.SIGINT
-        self.stop_reason = self.stop_reason or signal.Signals(number).name
+        self.ask_stop(signal.Signals(number).name)
 
     def step(self) -> None:
         """Do everything that is due now."""
@@ -120,9 +130,11 @@ class Sentinel:
         now_s = self.now_s()
         if now_s >= self._next_look_s:
             elapsed_s, self._last_look_s = now_s - self._last_look_s, now_s
+            self._late_s = max(self._late_s, now_s - self._next_look_s)
             self._next_look_s = now_s + LOOK_S
             self.family.look(self._beats.read, elapsed_s)
-            self._obey()
+            self.letters.obey()
+            self.duties.step()
             if self.keeper is not None and not self.stop_reason:
                 self.keeper.step()
         if self.stop_reason:
@@ -178,73 +190,13 @@ class Sentinel:
                 self.family.stop([name], kill_s=last_s)  # it was stopping only to start again
             before_lives = before_lives or child.state not in RESTING
 
-    def _obey(self) -> None:
-        try:
-            commands = self._control.commands()
-        except (TailBroken, OSError) as error:
-            self.log.warning("CONTROL_LOST", error=str(error))
-            self._control.close()
-            self._control = ControlReader(self.folder.control)
-            return
-        for command in commands:
-            ok, text = self._do(command)
-            self.log.event(
-                "CONTROL", verb=command.verb, args=" ".join(command.args), sender=command.sender, ok=ok, text=text
-            )
-            try:
-                now_ns = self.clock.now_ns()
-                ControlFile(self.folder.control).answer(command.id, ok=ok, text=text, ts_ns=now_ns)
-            except (Locked, WriteFailed) as error:
-                self.log.warning("CONTROL_UNANSWERED", verb=command.verb, error=str(error))
-
-    def _do(self, command: ControlCommand) -> tuple[bool, str]:
-        """Do one command; return whether it was done, and one sentence."""
-        match command.verb, command.args:
-            case "stop", ():
-                self.stop_reason = self.stop_reason or f"stop asked by {command.sender or 'the control file'}"
-                return True, "stopping all processes"
-            case "restart", (name,):
-                return self._restart(name)
-            case "halt", args:
-                return self._halt(command.sender, " ".join(args))
-            case "resume", ():
-                return self._resume()
-            case verb, args:
-                return False, f"command '{' '.join([verb, *args])}' is unknown; use stop, restart NAME, halt or resume"
-
-    def _restart(self, name: str) -> tuple[bool, str]:
-        child = self.family.children.get(name)
-        if child is None:
-            return False, f"there is no process {name!r}; use one of {', '.join(self.family.children)}"
-        if self.stop_reason:
-            return False, f"{name} is not restarted: the Sentinel is stopping"
-        self.family.apply(child, Event.RESTART_ASKED)
-        return True, f"{name} is {'stopping, then starting' if child.state is State.STOPPING else 'starting'}"
-
-    def _halt(self, sender: str, why: str) -> tuple[bool, str]:
-        text = f"{why or 'halt'} (by {sender or 'the control file'})\n"
-        try:
-            replace_atomic(self.folder.kill_switch, text.encode(), durable=True)
-        except WriteFailed as error:
-            return False, f"the kill switch could not be thrown: {error}"
-        return True, f"kill switch thrown: {self.folder.kill_switch}; no entries until resume"
-
-    def _resume(self) -> tuple[bool, str]:
-        try:
-            self.folder.kill_switch.unlink()
-        except FileNotFoundError:
-            return True, "the kill switch was not thrown"
-        except OSError as error:
-            return False, f"the kill switch could not be released: {error}; remove {self.folder.kill_switch} by hand"
-        return True, "kill switch released"
-
     def _check(self) -> None:
         for child in self.family.children.values():
-            write = self.log.event if healthy(child) else self.log.warning
+            write = self.log.event if child.healthy else self.log.warning
             write(
                 "CHECK",
                 name=child.name,
-                health="OK" if healthy(child) else "FAIL",
+                health="OK" if child.healthy else "FAIL",
                 state=child.state,
                 pid=child.pid,
                 beat_age_s=child.silent_s,
@@ -266,30 +218,14 @@ class Sentinel:
         self.terminal.taken = dashboard.pid is not None
 
     def _beat(self) -> None:
-        phase = "STOPPING" if self.stop_reason else "HALTED" if self.folder.kill_switch.exists() else "RUNNING"
-        children = {name: gauge(child) for name, child in self.family.children.items()}
+        halted = self.folder.kill_switch.exists() or self.folder.disarmed.exists()
+        phase = "STOPPING" if self.stop_reason else "HALTED" if halted else "RUNNING"
+        now_s = self.now_s()
+        children = {name: child.gauge(now_s) for name, child in self.family.children.items()}
         try:
-            self.stats.beat(phase, run_ns=self.clock.now_ns(), children=children)
+            self.stats.beat(phase, run_ns=self.clock.now_ns(), late_s=round(self._late_s, 3), children=children)
             self._write_failed = False
         except WriteFailed as error:
             if not self._write_failed:  # a full disk must not end the supervision; once in the log is enough
                 self.log.warning("STATS_UNWRITTEN", error=str(error))
             self._write_failed = True
-
-
-def healthy(child: Child) -> bool:
-    """Tell whether a child is as it should be: its heart beats, or an operator wants it to rest."""
-    return child.state is State.RUNNING or child.state in {State.STOPPED, State.EXITED}
-
-
-def gauge(child: Child) -> dict[str, Any]:
-    """Return what the stats file says about one child."""
-    return {
-        "state": child.state.value,
-        "pid": child.pid,
-        "restarts": child.restarts,
-        "last_reason": child.last_reason,
-        "last_restart_ms": None if child.last_restart_ms is None else round(child.last_restart_ms, 1),
-        "phase": child.phase,
-        "beat_age_s": None if child.silent_s is None else round(child.silent_s, 2),
-    }

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 CREATE_NEW_CONSOLE: Final = 0x00000010
 CREATE_NO_WINDOW: Final = 0x08000000
+CREATE_BREAKAWAY_FROM_JOB: Final = 0x01000000
 PR_SET_PDEATHSIG: Final = 1
 SIGKILL: Final = 9  # signal.SIGKILL has no name on Windows
 MAX_OUT_BYTES: Final = 2_000_000
@@ -100,6 +101,13 @@ def popen_options(platform: str, *, takes_terminal: bool, windows_console: bool)
     if platform == "linux":
         options["preexec_fn"] = die_with_parent(os.getpid())
     return options
+
+
+def outliving_options(platform: str) -> dict[str, Any]:
+    """Return what Popen needs on ``platform`` for a process without a window that goes on when the Sentinel ends."""
+    if platform == "win32":
+        return {"creationflags": CREATE_NO_WINDOW | CREATE_BREAKAWAY_FROM_JOB}
+    return {"start_new_session": True}
 
 
 def die_with_parent(parent: int, number: int = SIGKILL) -> Callable[[], None]:

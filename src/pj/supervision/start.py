@@ -9,13 +9,16 @@ import sys
 import time
 import traceback
 import uuid
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from pj.channels.files import WriteFailed
+from pj.channels.files import WriteFailed, replace_atomic
 from pj.channels.logs import open_log
 from pj.channels.stats import StatsWriter, read_stats
 from pj.supervision import fencing
-from pj.supervision.family import Child, Family
+from pj.supervision.child import Child
+from pj.supervision.duties import HaltRules, HouseDuties
+from pj.supervision.family import Family
 from pj.supervision.policy import RestartPolicy
 from pj.supervision.schedule import ScheduleKeeper
 from pj.supervision.sentinel import Sentinel
@@ -28,11 +31,12 @@ if TYPE_CHECKING:
     from pj.channels.logs import EventLog
     from pj.channels.rundir import RunDir
     from pj.clock import Clock
-    from pj.supervision.family import Limits
+    from pj.supervision.child import Limits
     from pj.supervision.terminal import Terminal
 
 EXIT_CANNOT_RULE: Final = 1
 EXIT_USAGE: Final = 2
+DEFAULT_HALT: Final = HaltRules()
 
 
 def default_commands(names: Sequence[str], *, headless: bool) -> dict[str, tuple[str, ...]]:
@@ -52,10 +56,13 @@ def run_sentinel(
     terminal: Terminal,
     env: Mapping[str, str] = os.environ,
     session_overrides: Path | None = None,
+    halt: HaltRules = DEFAULT_HALT,
+    disarmed: bool = False,
 ) -> int:
     """Rule ``folder`` with one child per command until stopped; return the exit code.
 
     ``session_overrides`` is the calendar's table of corrections; with it the trading schedule is kept ahead.
+    ``disarmed`` starts without leave to send entries: ``pj arm`` gives it.
 
     2: another Sentinel rules the folder, or nothing was left because of its configuration. 1: a process of the last
     run cannot be ended. 0: stopped as asked.
@@ -73,10 +80,13 @@ def run_sentinel(
         log.event("SENTINEL_START", pid=os.getpid(), instance=instance, children=",".join(commands))
         births = fencing.BirthRecord(folder.state_folder / "children.json")
         _end_orphans(births, log)
+        if disarmed:
+            _disarm(folder, log)
         spawner = OsSpawner(commands, folder.logs, env, terminal_child="dashboard" if terminal.lent else "")
-        family = _family(spawner, commands, limits, policy, log, births)
+        duties = HouseDuties(folder, log, terminal, clock, halt, spawner.env)
+        family = _family(spawner, commands, limits, policy, log, duties, births)
         stats = StatsWriter(folder.state("sentinel"), "sentinel", instance)
-        sentinel = Sentinel(folder, family, spawner, stats, log, terminal, clock, check_s, time.monotonic)
+        sentinel = Sentinel(folder, family, duties, spawner, stats, log, terminal, clock, check_s, time.monotonic)
         if session_overrides is not None:
             sentinel.keeper = ScheduleKeeper(folder.session_file, session_overrides, clock, log, time.monotonic)
         return _run(sentinel)
@@ -97,12 +107,20 @@ def _end_orphans(births: fencing.BirthRecord, log: EventLog) -> None:
         log.warning("ORPHAN_ENDED", name=orphan.name, pid=orphan.pid, instance=orphan.instance)
 
 
+def _disarm(folder: RunDir, log: EventLog) -> None:
+    """Withhold leave to send entries: real money begins by an order of its own, never by a start."""
+    moment = datetime.now(tz=UTC).isoformat(timespec="seconds")
+    replace_atomic(folder.disarmed, f"live starts disarmed; pj arm arms it ({moment})\n".encode(), durable=True)
+    log.warning("DISARMED")
+
+
 def _family(
     spawner: OsSpawner,
     names: Mapping[str, object],
     limits: Limits,
     policy: RestartPolicy,
     log: EventLog,
+    duties: HouseDuties,
     births: fencing.BirthRecord,
 ) -> Family:
     family: Family
@@ -120,6 +138,7 @@ def _family(
         policy=policy,
         limits=limits,
         record=log,
+        duties=duties,
         now_s=time.monotonic,
         new_instance=lambda: uuid.uuid4().hex,
         on_change=note_births,
@@ -146,6 +165,7 @@ def _run(sentinel: Sentinel) -> int:
                 child.running.kill()
         if sentinel.keeper is not None:
             sentinel.keeper.close()
+        sentinel.duties.close()
         sentinel.terminal.restore()
         sentinel.log.event("SENTINEL_END", exit=sentinel.exit_code, up_s=time.monotonic() - began_s)
         sentinel.spawner.close()
@@ -161,7 +181,7 @@ if sys.platform == "win32":
         from pj.supervision.windows import enter_killing_job, on_console_close
 
         def stop_and_wait() -> None:
-            sentinel.stop_reason = sentinel.stop_reason or "console closed"
+            sentinel.ask_stop("console closed")
             sentinel.spawner.wake()
             deadline_s = time.monotonic() + sentinel.family.limits.stop_s
             while sentinel.family.alive() and time.monotonic() < deadline_s:
@@ -170,6 +190,6 @@ if sys.platform == "win32":
         return [enter_killing_job(), on_console_close(stop_and_wait)]
 
 
-def restart_policy(min_s: float, max_s: float) -> RestartPolicy:
+def restart_policy(min_s: float, max_s: float, max_restarts: int = 5, window_s: float = 120.0) -> RestartPolicy:
     """Return the policy with the system's chance for its jitter."""
-    return RestartPolicy(min_s, max_s, random.SystemRandom().random)
+    return RestartPolicy(min_s, max_s, random.SystemRandom().random, max_restarts, window_s)

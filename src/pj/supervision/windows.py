@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE = 0x2000
+JOB_OBJECT_LIMIT_BREAKAWAY_OK = 0x0800
 JOB_OBJECT_EXTENDED_LIMIT_INFORMATION = 9
 CTRL_BREAK_EVENT = 1
 CTRL_CLOSE_EVENT = 2
@@ -55,12 +56,13 @@ if sys.platform == "win32":
     def enter_killing_job() -> int:
         """Put this process into a job whose members die when its last handle closes; return the handle.
 
-        Children are born into the job, so there is no moment in which one could escape it. The handle is never
-        closed by hand: the system closes it when this process ends, however it ends. Raises OSError.
+        Children are born into the job; only what we start with leave to break away (flattening) escapes it. The
+        handle is never closed by hand: the system does that when this process ends, however it ends. Raises OSError.
         """
         job = _KERNEL.CreateJobObjectW(None, None)
         limits = _ExtendedLimits()
-        limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE
+        flags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE | JOB_OBJECT_LIMIT_BREAKAWAY_OK
+        limits.BasicLimitInformation.LimitFlags = flags
         kind, size = JOB_OBJECT_EXTENDED_LIMIT_INFORMATION, ctypes.sizeof(limits)
         if not job or not _KERNEL.SetInformationJobObject(job, kind, ctypes.byref(limits), size):
             raise ctypes.WinError(ctypes.get_last_error())

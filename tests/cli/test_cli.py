@@ -200,17 +200,32 @@ def test_config_show_tells_origin_and_masks(monkeypatch: pytest.MonkeyPatch) -> 
     assert "never-print-me" not in pj("config", "show")[1]
 
 
-def test_status_of_a_run_that_lives(folder: Path) -> None:
-    run = RunDir(folder / "run", load_settings({}).instrument)
-    for name in ("sentinel", "bridge", "engine", "scribe"):
+def test_status_needs_a_ruling_sentinel_and_living_processes(folder: Path) -> None:
+    run = RunDir(folder / "run", load_settings({}).instrument).create()
+    told = {
+        name: {"state": "RUNNING", "instance": "test", "pid": os.getpid()} for name in ("bridge", "engine", "scribe")
+    }
+    for name in told:
         StatsWriter(run.state(name), name, "test").beat("RUNNING", ticks=3)
+    StatsWriter(run.state("sentinel"), "sentinel", "test").beat("RUNNING", children=told)
     code, out, _ = pj("status", "--json", "--run-dir", "run")
     report = json.loads(out)
-    assert code == 0
-    assert report["healthy"] is True
-    assert report["processes"]["bridge"]["gauges"] == {"ticks": 3}
-    assert report["processes"]["dashboard"]["phase"] is None
-    assert "never started here" in pj("status", "--run-dir", "run")[1]
+    assert (code, report["state"], report["healthy"]) == (1, "stopped", False), "fresh files prove no Sentinel"
+    with lock_file(run.state_folder / "sentinel.lock"):
+        code, out, _ = pj("status", "--json", "--run-dir", "run")
+        report = json.loads(out)
+        assert (code, report["state"], report["healthy"]) == (0, "healthy", True)
+        assert report["processes"]["bridge"]["gauges"] == {"ticks": 3}
+        assert report["processes"]["dashboard"]["state"] == "stopped"
+        assert "HEALTHY" in pj("status", "--run-dir", "run")[1]
+        run.kill_switch.write_text("news (by test)\n")
+        code, out, _ = pj("status", "--json", "--run-dir", "run")
+        assert (code, json.loads(out)["state"], json.loads(out)["halted_by"]) == (4, "halted", ["news (by test)"])
+        run.kill_switch.unlink()
+        told["engine"]["instance"] = "its successor"
+        StatsWriter(run.state("sentinel"), "sentinel", "test").beat("RUNNING", children=told)
+        code, out, _ = pj("status", "--json", "--run-dir", "run")
+        assert (code, json.loads(out)["processes"]["engine"]["state"]) == (1, "dead"), "the file is its predecessor's"
     assert pj("status", "--run-dir", "elsewhere")[0] == 1
 
 

@@ -95,20 +95,57 @@ def test_up_status_halt_resume_stop(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_live_starts_disarmed_until_resume(folder: Path) -> None:
+def test_live_starts_disarmed_until_it_is_armed(folder: Path) -> None:
     config = folder / "config.yaml"
     config.write_text(config.read_text(encoding="utf-8").replace("profile: paper", "profile: live"), encoding="utf-8")
-    switch = folder / "run" / "state" / "KILL_SWITCH"
+    state = folder / "run" / "state"
+    assert pj(folder, "arm").returncode == 3, "there is nobody to arm"
     with (folder / "up.txt").open("w", encoding="utf-8") as log:
         up = subprocess.Popen([*PJ, "up", "--live", "--headless"], cwd=folder, stdout=log, stderr=subprocess.STDOUT)
         try:
-            until("the engine beats", lambda: status(folder)["processes"]["engine"]["alive"])
-            assert "starts disarmed" in switch.read_text(encoding="utf-8")
-            assert pj(folder, "resume").returncode == 0
+            until("all beat", lambda: status(folder)["beating"])
+            report = status(folder)
+            assert (report["state"], report["disarmed"], report["kill_switch"]) == ("halted", True, False)
+            until("the engine knows", lambda: status(folder)["processes"]["engine"]["gauges"].get("killed") is True)
+            assert pj(folder, "halt").returncode == 0
+            resumed = pj(folder, "resume")
+            assert (resumed.returncode, "pj arm" in resumed.stdout) == (0, True), "resume does not arm"
+            assert (state / "DISARMED").exists()
+            armed = pj(folder, "arm")
+            assert (armed.returncode, armed.stdout[:5]) == (0, "armed"), armed.stderr
+            assert pj(folder, "arm").stdout == "it was armed already\n"
+            until("the engine may", lambda: status(folder)["processes"]["engine"]["gauges"].get("killed") is False)
             assert pj(folder, "up", "--live", "--headless").returncode == 2
-            assert not switch.exists(), "a second start that is refused must not disarm the first"
+            assert status(folder)["state"] == "healthy", "a second start that is refused must not disarm the first"
             assert pj(folder, "stop").returncode == 0
             assert up.wait(10) == 0
+        finally:
+            if up.poll() is None:
+                up.terminate()
+                up.wait(20)
+
+
+@pytest.mark.slow
+def test_restart_waits_for_the_replacement_and_says_what_happened(folder: Path) -> None:
+    assert pj(folder, "restart", "engine").returncode == 3, "there is nobody to restart it"
+    with (folder / "up.txt").open("w", encoding="utf-8") as log:
+        up = subprocess.Popen([*PJ, "up", "--headless"], cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            until("all beat", lambda: status(folder)["state"] == "healthy")
+            old = status(folder)["processes"]["engine"]["pid"]
+            done = pj(folder, "restart", "engine")
+            assert done.returncode == 0, done.stdout + done.stderr
+            new = status(folder)["processes"]["engine"]["pid"]
+            assert done.stdout.startswith(f"engine restarted: pid {old} -> {new}, beating after ")
+            assert not runs(old)
+            refused = pj(folder, "restart", "scribe")
+            assert (refused.returncode, "there is no process 'scribe'" in refused.stdout) == (1, True), "sheets are off"
+            assert pj(folder, "restart", "engin").returncode == 2
+            assert pj(folder, "stop").returncode == 0
+            assert up.wait(10) == 0
+            left = status(folder)
+            assert left["state"] == "stopped"
+            assert not [name for name, row in left["processes"].items() if row["alive"]]
         finally:
             if up.poll() is None:
                 up.terminate()

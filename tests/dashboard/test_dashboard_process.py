@@ -20,9 +20,10 @@ from live.market import INSTRUMENTS
 from pj.channels.control import ControlCommand, ControlFile
 from pj.channels.rundir import RunDir
 from pj.channels.stats import read_stats
+from pj.channels.switches import halts
 from pj.clock import SystemClock
 from pj.config import load_settings
-from pj.dashboard.collect import Collector, kill_reason, sentinel_deeds
+from pj.dashboard.collect import Collector, sentinel_deeds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,7 +150,7 @@ def test_keys_on_a_terminal(folder: RunDir) -> None:
         assert sees("\x1b[?1049h")
         os.write(controller, b"h")
         wait_for(lambda: commands() == ["halt"])
-        assert kill_reason(folder.kill_switch) == "halt (by dashboard)"
+        assert halts(folder) == ("halt (by dashboard)",)
         wait_for(lambda: sees("halt sent, waiting for the Sentinel"))
         (sent,) = ControlFile(folder.control).rows()
         ControlFile(folder.control).answer(sent.id, ok=True, text="kill switch thrown", ts_ns=1)
@@ -220,9 +221,3 @@ def test_deeds_leave_the_health_checks_out(folder: RunDir, tmp_path: Path) -> No
     assert len(deeds) == 3
     assert deeds[0].startswith("13:30:58Z START name=dashboard")
     assert sentinel_deeds(tmp_path / "none.log") == ()
-
-
-def test_a_kill_switch_without_words_is_still_thrown(tmp_path: Path) -> None:
-    assert kill_reason(tmp_path / "KILL_SWITCH") is None
-    (tmp_path / "KILL_SWITCH").write_bytes(b"")
-    assert kill_reason(tmp_path / "KILL_SWITCH") == "kill switch"

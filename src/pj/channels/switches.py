@@ -10,11 +10,13 @@ import os
 from pathlib import Path
 from typing import Final
 
+from pj.channels.files import open_shared
 from pj.channels.rundir import RunDir
 
 KILL_SWITCH: Final = "KILL_SWITCH"
 DISARMED: Final = "DISARMED"
 UNREADABLE: Final = "KILL_SWITCH_UNREADABLE"
+READ_BYTES: Final = 500
 
 
 def entry_forbidden(run_dir: RunDir) -> str:
@@ -27,6 +29,25 @@ def entry_forbidden(run_dir: RunDir) -> str:
         return DISARMED if _stands(run_dir.disarmed) else ""
     except OSError:
         return UNREADABLE
+
+
+def halts(run_dir: RunDir) -> tuple[str, ...]:
+    """Return one reason, in words, for each switch that stands, empty when entries are allowed."""
+    if not entry_forbidden(run_dir):
+        return ()
+    found = ((path.name, _first_line(path)) for path in (run_dir.kill_switch, run_dir.disarmed))
+    return tuple(words or name for name, words in found if words is not None) or (UNREADABLE,)
+
+
+def _first_line(path: Path) -> str | None:
+    """Return the file's first line, '' when it is empty or unreadable, None when it is not there."""
+    try:
+        with open_shared(path) as file:
+            return " ".join(file.read(READ_BYTES).decode("utf-8", "replace").split("\n")[0].split())
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return ""
 
 
 def _stands(path: Path) -> bool:

@@ -10,6 +10,7 @@ from live.params import Params
 from pj.channels.files import open_shared
 from pj.channels.rundir import RunDir
 from pj.channels.stats import read_stats
+from pj.channels.switches import halts
 from pj.dashboard.audit import TickAudit
 from pj.dashboard.state import PROCESSES, DashboardState, View
 
@@ -66,7 +67,7 @@ class Collector:
             now_ns=now_ns,
             run_ns=run_ns,
             views={name: self._view(name, now_ns) for name in (*PROCESSES, "gateway")},
-            killed=kill_reason(folder.kill_switch),
+            killed="; ".join(halts(folder)) or None,
             sheets_enabled=settings.sheets.enabled,
             sentinel_lines=sentinel_deeds(folder.logs / "sentinel.log"),
             message=message,
@@ -83,16 +84,6 @@ class Collector:
         stats = read_stats(self.folder.state(name))
         age_s = None if stats is None else stats.age_s(now_ns)
         return View(name, stats, age_s, self.settings.supervision.silent_s)
-
-
-def kill_reason(path: Path) -> str | None:
-    """Return why the kill switch is thrown, None when it is not; a file that cannot be read still counts as thrown."""
-    try:
-        return " ".join(path.read_text(encoding="utf-8", errors="replace").split()) or "kill switch"
-    except FileNotFoundError:
-        return None
-    except OSError:
-        return "kill switch"
 
 
 def sentinel_deeds(path: Path) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from pj.calendar import CalendarError, Sessions
 from pj.channels.alerts import Alert, AlertCode, raise_alert
+from pj.channels.fence import grant
 from pj.channels.files import Locked, WriteFailed, replace_atomic
 from pj.supervision.spawn import module_command, outliving_options
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pj.clock import Clock
     from pj.supervision.terminal import Terminal
 
+FENCED: Final = "engine"
 BELL: Final = "\a"
 FLATTEN: Final = module_command("pj.cli", "flatten", "--yes")
 #: An operator who closes the console with q wants it so; every other process that leaves by itself is missed.
@@ -50,7 +52,9 @@ class HouseDuties:
     _flattening: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def grant(self, name: str, instance: str) -> None:
-        """Let the newborn instance act for ``name``."""
+        """Give the newborn engine the fence that every sending asks for; the others send nothing."""
+        if name == FENCED:
+            grant(self.folder, name, instance)
 
     def slow_retry_s(self) -> float:
         """Return the period of slow tries: short while the market is open or the schedule cannot be read."""

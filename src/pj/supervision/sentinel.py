@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from pj.channels.files import WriteFailed
 from pj.channels.stats import StatsWriter, read_stats
+from pj.channels.switches import entry_forbidden
 from pj.supervision.child import all_resting
 from pj.supervision.child_fsm import RESTING, State
 from pj.supervision.letterbox import Letterbox
@@ -218,8 +219,7 @@ class Sentinel:
         self.terminal.taken = dashboard.pid is not None
 
     def _beat(self) -> None:
-        halted = self.folder.kill_switch.exists() or self.folder.disarmed.exists()
-        phase = "STOPPING" if self.stop_reason else "HALTED" if halted else "RUNNING"
+        phase = "STOPPING" if self.stop_reason else "HALTED" if entry_forbidden(self.folder) else "RUNNING"
         now_s = self.now_s()
         children = {name: child.gauge(now_s) for name, child in self.family.children.items()}
         try:

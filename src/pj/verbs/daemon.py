@@ -1,21 +1,24 @@
-"""Start, stop and look at the daemon: up, the single processes, stop, status, halt, resume."""
+"""Start, stop, command and look at the daemon: up, the single processes, stop, status, restart, halt, resume, arm."""
 
 from __future__ import annotations
 
 import importlib
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from pj.channels.control import ControlAnswer, ControlFile
 from pj.channels.files import is_locked, replace_atomic
 from pj.channels.rundir import RunDir
-from pj.channels.stats import Stats, read_stats
+from pj.channels.stats import read_stats
 from pj.clock import clock_from_env
 from pj.verbs.common import Options, Refusal, Unavailable, hand_down, print_json, run_dir_of, settings_of
 from pj.verbs.readiness import problems
 
-PROCESSES: Final = ("sentinel", "bridge", "engine", "scribe", "dashboard")
+CHILDREN: Final = ("bridge", "engine", "scribe", "dashboard")
+HALTED: Final = 4
+FOLLOW_S: Final = 0.1
 ANSWER_S: Final = 5.0
 STOP_S: Final = 20.0
 
@@ -39,17 +42,8 @@ def up(options: Options) -> int:
     folder = run_dir_of(settings).create()
     ensure_sessions(folder.session_file, clock_from_env().now_ns(), settings.session_overrides)
     if settings.profile == "live" and not _ruled(folder):
-        disarm(folder)
-        print(f"live starts disarmed: no entry is sent until 'pj resume' ({folder.kill_switch} stands)")
+        print("live starts disarmed: no entry is sent until 'pj arm'")
     return _run_process("pj.processes.sentinel_watchdog", ["--headless"] if options["headless"] else [])
-
-
-def disarm(folder: RunDir) -> None:
-    """Throw the kill switch before anything starts: real money begins by an order of its own, never by a start."""
-    if not folder.kill_switch.exists():
-        moment = datetime.now(tz=UTC).isoformat(timespec="seconds")
-        text = f"live starts disarmed; pj resume arms it (by pj up, {moment})\n"
-        replace_atomic(folder.kill_switch, text.encode(), durable=True)
 
 
 def bridge(options: Options) -> int:
@@ -117,7 +111,7 @@ def halt(options: Options) -> int:
 
 
 def resume(options: Options) -> int:
-    """Take the kill switch away: entries are allowed again."""
+    """Take the kill switch away: entries are allowed again, and processes that failed too often are tried at once."""
     folder = run_dir_of(settings_of(options))
     if not _ruled(folder):
         was = folder.kill_switch.exists()
@@ -127,47 +121,85 @@ def resume(options: Options) -> int:
     return _told(_command(folder, "resume"), "'resume' is sent")
 
 
-def status(options: Options) -> int:
-    """Print what each process says of itself; 1 when one that should run does not beat."""
-    settings = settings_of(options)
+def arm(options: Options) -> int:
+    """Give a live run leave to send entries; the Sentinel refuses while a process is not as it should be."""
+    folder = run_dir_of(settings_of(options))
+    if not _ruled(folder):
+        raise Unavailable("no Sentinel is running: 'pj up --profile live --live' starts one, disarmed; then 'pj arm'")
+    return _told(_command(folder, "arm"), "'arm' is sent")
+
+
+def restart(options: Options) -> int:
+    """Restart one process through the Sentinel and wait until its replacement beats; 1 when it does not."""
+    settings, name = settings_of(options), options["name"]
     folder = run_dir_of(settings)
-    rows = {name: _row(read_stats(folder.state(name)), settings.supervision.silent_s) for name in PROCESSES}
-    expected = [name for name in PROCESSES if name != "dashboard" and (name != "scribe" or settings.sheets.enabled)]
-    report = {
-        "run_dir": str(folder.root),
-        "healthy": all(rows[name]["alive"] for name in expected),
-        "kill_switch": folder.kill_switch.exists(),
-        "processes": rows,
-    }
+    if not _ruled(folder):
+        raise Unavailable(f"no Sentinel is running in {folder.root}: nobody could restart {name}; 'pj up' starts all")
+    old = _child(folder, name)
+    answer = _command(folder, "restart", name)
+    if answer is None or not answer.ok:
+        return _told(answer, f"'restart {name}' is sent")
+    times = settings.supervision
+    begun = time.monotonic()
+    while time.monotonic() - begun < times.stop_s + times.start_grace_s:
+        child = _child(folder, name)
+        if child.get("state") == "RUNNING" and child.get("instance") != old.get("instance"):
+            seconds = time.monotonic() - begun
+            print(f"{name} restarted: pid {old.get('pid') or 'none'} -> {child['pid']}, beating after {seconds:.1f} s")
+            return 0
+        if child.get("state") in {"FATAL", "EXITED"}:
+            break
+        time.sleep(FOLLOW_S)
+    child = _child(folder, name)
+    print(f"{name} does not beat: it is {child.get('state')} ({child.get('last_reason') or 'no reason known'})")
+    return 1
+
+
+def _child(folder: RunDir, name: str) -> Mapping[str, Any]:
+    """Return what the Sentinel says of one child, empty when it says nothing."""
+    stats = read_stats(folder.state("sentinel"))
+    children: Mapping[str, Mapping[str, Any]] = stats.gauge("children", {}) if stats is not None else {}
+    return children.get(name, {})
+
+
+def status(options: Options) -> int:
+    """Print how each process is; 0 healthy, 4 when entries are halted and every process beats, else 1."""
+    from pj.supervision.report import Rule, system_report
+
+    settings = settings_of(options)
+    expected = [name for name in CHILDREN if name != "dashboard" and (name != "scribe" or settings.sheets.enabled)]
+    rule = Rule(expected, settings.supervision.silent_s)
+    report = system_report(run_dir_of(settings), CHILDREN, rule)
     if options["json"]:
         print_json(report)
     else:
         _print_status(report)
-    return 0 if report["healthy"] else 1
+    if report["healthy"]:
+        return 0
+    return HALTED if report["state"] == "halted" and report["beating"] else 1
 
 
 def _print_status(report: dict[str, Any]) -> None:
     print(f"run folder   {report['run_dir']}")
-    print(f"kill switch  {'SET: no entries' if report['kill_switch'] else 'not set'}")
+    print(f"state        {report['state'].upper()}")
+    for reason in report["halted_by"]:
+        print(f"no entries   {reason}")
     for name, row in report["processes"].items():
-        if row["phase"] is None:
-            print(f"{name:<11}  never started here")
-            continue
-        state = "alive" if row["alive"] else "SILENT"
-        print(f"{name:<11}  {state:<6} {row['phase']:<11} pid {row['pid']:<8} last beat {row['age_s']:.1f} s ago")
-    print("healthy" if report["healthy"] else "NOT healthy")
-
-
-def _row(stats: Stats | None, silent_s: float) -> dict[str, Any]:
-    if stats is None:
-        return {"alive": False, "phase": None, "pid": None, "age_s": None, "gauges": {}}
-    age_s = round(stats.age_s(), 3)
-    alive = age_s <= silent_s and stats.phase != "STOPPED"
-    return {"alive": alive, "phase": stats.phase, "pid": stats.pid, "age_s": age_s, "gauges": dict(stats.gauges)}
+        words = [f"{name:<11}  {row['state']:<9}"]
+        words += [f"pid {row['pid']:<8}"] if row["pid"] else []
+        words += [f"{row['phase']:<11}"] if row["phase"] else []
+        words += [f"last beat {row['beat_age_s']:.1f} s ago"] if row["beat_age_s"] is not None else []
+        words += [f"{row['restarts']} restarts"] if row["restarts"] else []
+        words += [f"next try in {row['next_try_s']:.0f} s"] if row["next_try_s"] is not None else []
+        words += [f"({row['last_reason']})"] if row["last_reason"] else []
+        print("  ".join(words))
+    for alert in report["alerts"]:
+        moment = datetime.fromtimestamp(alert["ts_ns"] / 1e9, tz=UTC).isoformat(timespec="seconds")
+        print(f"alert        {moment} {alert['code']}: {alert['text']}")
 
 
 def _ruled(folder: RunDir) -> bool:
-    """Tell whether a Sentinel rules this run folder (it holds the lock as long as it lives)."""
+    """Tell whether a Sentinel rules this run folder."""
     return is_locked(folder.state_folder / "sentinel.lock")
 
 

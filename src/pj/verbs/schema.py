@@ -57,7 +57,10 @@ class Argument:
             parser.add_argument(self.name, **(options | {"action": argparse.BooleanOptionalAction}))
             return
         options["type"] = _READERS[self.kind]
-        options["metavar"] = None if self.choices else self.metavar or _METAVARS[self.kind]
+        if not self.choices:
+            options["metavar"] = self.metavar or _METAVARS[self.kind]
+        elif not self.name.startswith("-"):
+            options["metavar"] = self.name  # argparse would show a positional argument as its choices alone
         if self.choices:
             options["choices"] = self.choices
         if self.repeat:

@@ -19,6 +19,7 @@ from live.trading_day import trade_date
 from pj.brokers.dispatcher import Dispatcher
 from pj.brokers.limits import SendLimits
 from pj.channels.stats import StatsWriter
+from pj.channels.switches import entry_forbidden
 from pj.channels.wake import POLL_S, Notifier
 from pj.processes.engine.feed_alarms import FeedAlarms
 from pj.processes.engine.gauges import core_gauges
@@ -176,7 +177,7 @@ class Shell:
 
     def refuses_entry(self) -> str:
         """Return what forbids an entry at the moment of sending; called by the sender's thread."""
-        if self.context.run_dir.kill_switch.exists():
+        if entry_forbidden(self.context.run_dir):
             return "KILL"
         return self.judge.calendar_refusal(self.clock.now_ns())
 

@@ -19,10 +19,10 @@ from live.market import NS_PER_MIN, Bar, Instrument
 from live.trading_day import trade_date
 from pj.brokers.dispatcher import Dispatcher
 from pj.brokers.limits import SendLimits
-from pj.channels.files import open_shared
 from pj.channels.formats import PriceText
 from pj.channels.logs import EventLog
 from pj.channels.rundir import DayPaths, RunDir
+from pj.channels.switches import entry_forbidden, halts
 from pj.channels.tape import BadRow
 from pj.clock import Clock
 from pj.config import Settings
@@ -234,17 +234,8 @@ def take_account(core: Core, event: Event) -> None:
 
 
 def check_kill(core: Core, context: Context) -> None:
-    """Throw or release the core's kill switch as its file says."""
-    on = context.run_dir.kill_switch.exists()
+    """Throw or release the core's kill switch as the files say (thrown too while a live start is not armed)."""
+    on = bool(entry_forbidden(context.run_dir))
     if on != core.engine.killed:
-        core.take(KillSwitched(on, kill_reason(context.run_dir) if on else "released"))
+        core.take(KillSwitched(on, "; ".join(halts(context.run_dir)) if on else "released"))
         context.log.event("KILL", on=on)
-
-
-def kill_reason(run_dir: RunDir) -> str:
-    """Return the first line of the kill switch's file, which says who threw it and why."""
-    try:
-        with open_shared(run_dir.kill_switch) as file:
-            return file.read(500).decode("utf-8", "replace").split("\n")[0].strip() or "KILL_SWITCH"
-    except FileNotFoundError:
-        return "KILL_SWITCH"

@@ -6,11 +6,18 @@ import logging
 import re
 import subprocess
 import sys
+import threading
+import warnings
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pj.channels.logs import event_text, field_text, open_log
+from pj.channels.log_text import NotALogLine, event_text, field_text, parse_line, stamp_text
+from pj.channels.logs import open_log
+from pj.channels.redact import is_secret_name, redact
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,43 +52,77 @@ def test_lines_carry_utc_level_and_event(tmp_path: Path) -> None:
     assert lines[2].endswith(r'Z ERROR LOST what="two\nlines"')
 
 
-def test_a_log_is_continued_and_rotated(tmp_path: Path) -> None:
-    for _ in range(2):
-        log = open_log(tmp_path, "two", libraries=False, max_bytes=200)
-        for n in range(6):
-            log.event("LINE", n=n)
-        log.close()
-    texts = [path.read_text() for path in sorted((tmp_path / "logs").glob("two.log*"))]
-    assert len(texts) > 2
-    assert sum(text.count(" LINE ") for text in texts) == 12
-
-
-def test_a_rename_that_fails_loses_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = open_log(tmp_path, "three", libraries=False, max_bytes=200)
-
-    def refuse(*_: object) -> None:
-        raise PermissionError(32, "a reader holds it")
-
-    monkeypatch.setattr("os.rename", refuse)
-    for n in range(20):
-        log.event("LINE", n=n)
-    log.close()
-    assert (tmp_path / "logs" / "three.log").read_text().count(" LINE ") == 20
-
-
 def test_warnings_of_libraries_go_to_the_same_file(tmp_path: Path) -> None:
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
     log = open_log(tmp_path, "four")
-    hook = sys.excepthook
-    try:
-        logging.getLogger("vendor").warning("two\nlines")
-        logging.getLogger("vendor").info("chatter")
-    finally:
-        sys.excepthook = sys.__excepthook__
-        logging.captureWarnings(capture=False)
-        log.close()
-    assert hook is not sys.__excepthook__
-    (line,) = (tmp_path / "logs" / "four.log").read_text().splitlines()
-    assert line.endswith(r"Z WARNING two\nlines")
+    assert sys.excepthook is not hooks[0]
+    logging.getLogger("vendor").warning("two\nlines")
+    logging.getLogger("vendor").info("chatter")
+    warnings.showwarning("old", UserWarning, "vendor.py", 7)
+    log.close()
+    assert (sys.excepthook, threading.excepthook, sys.unraisablehook) == hooks
+    first, second = (tmp_path / "logs" / "four.log").read_text().splitlines()
+    assert first.endswith(r'Z WARNING LOG logger=vendor text="two\nlines"')
+    assert parse_line(second)[3]["logger"] == "py.warnings"
+
+
+def test_events_of_the_rooms_below_are_events(tmp_path: Path) -> None:
+    log = open_log(tmp_path, "six", libraries=False)
+    room = logging.getLogger("pj.six.client")
+    room.warning("NOTICE code=%d req_id=%d text=%r wait_s=%.2f", 2104, -1, 'it\'s "fine"', 1.5)
+    room.info("RECOVERED")
+    room.warning("Plain words about %s", "x y")
+    room.warning("NOTICE code=%d", "no number")
+    log.close()
+    lines = [parse_line(line)[1:] for line in (tmp_path / "logs" / "six.log").read_text().splitlines()]
+    assert lines[0] == (
+        "WARNING",
+        "NOTICE",
+        {"code": "2104", "req_id": "-1", "text": 'it\'s "fine"', "wait_s": "1.50"},
+    )
+    assert lines[1] == ("INFO", "RECOVERED", {})
+    assert lines[2] == ("WARNING", "LOG", {"logger": "pj.six.client", "text": "Plain words about x y"})
+    assert lines[3][1] == "LOG_MALFORMED"
+
+
+ANY_TEXT = st.text(alphabet=st.characters(codec="utf-8"))
+LONE = st.sampled_from(["\ud800", "x\udfff", "\u2028", "\x85", "\x7f", "a\r\nb", 'q"=\\"', "\x00", "k=v", " "])
+
+
+@settings(max_examples=400)
+@given(
+    event=ANY_TEXT,
+    fields=st.dictionaries(ANY_TEXT, ANY_TEXT | LONE | st.integers() | st.booleans() | st.none()),
+    seconds=st.integers(0, 4_000_000_000_000).map(lambda ms: ms / 1000),
+)
+def test_a_line_says_back_what_was_put_in(event: str, fields: dict[str, object], seconds: float) -> None:
+    line = f"{stamp_text(seconds)} INFO {event_text(event, fields)}"
+    assert len(line.splitlines()) == 1
+    there = (line + "\n").encode("utf-8").decode()
+    stamp, level, said, found = parse_line(there)
+    assert (level, said) == ("INFO", redact(event))
+    moment = datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC).timestamp()
+    assert seconds - moment == pytest.approx(0, abs=0.0011)
+    expected = {
+        redact(key): "***" if is_secret_name(key) else redact(str(value))
+        for key, value in fields.items()
+        if value is not None
+    }
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "hello", "2026-11-20T14:31:00.123Z INFO", "2026-11-20T14:31:00.123Z INFO E k=",
+        '2026-11-20T14:31:00.123Z INFO E k="a', "2026-11-20T14:31:00.123Z INFO E k=a b",
+        "2026-11-20T14:31:00Z INFO E", "2026-11-20T14:31:00.123Z INFO E  k=a",
+        "2026-11-20T14:31:00.123Z INFO E k=a\n\n", "x2026-11-20T14:31:00.123Z INFO E",
+    ],
+)  # fmt: skip
+def test_what_is_no_line_is_refused(text: str) -> None:
+    with pytest.raises(NotALogLine):
+        parse_line(text)
 
 
 def test_an_exception_that_nobody_caught_is_in_the_log(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import logging
 from typing import Final
 from urllib.parse import urlsplit
 
-MASK: Final = "***"
+from pj.channels.redact import MASK, learn
+
 LIBRARY_LOGGERS: Final = ("urllib3.connectionpool", "urllib3.util.retry", "urllib3.connection", "requests")
 
 
@@ -29,6 +30,7 @@ class SecretUrl:
         if len(parts) != 4 or not all(parts):
             raise ValueError("the webhook URL must end in /trading/webhook/<uuid>/<password>")
         self._parts = (parts[3], parts[2])
+        learn(self._text)
         self.shown = f"{url.scheme}://{url.netloc.rpartition('@')[2]}/trading/webhook/{parts[2][:8]}.../{MASK}"
 
     def reveal(self) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from pj.channels.files import open_shared, replace_atomic
+from pj.channels.redact import redact_tree
 
 BEAT_EVERY_S: Final = 1.0
 _READ_TRIES: Final = 3
@@ -84,7 +85,7 @@ class StatsWriter:
             "phase": phase,
         }
         try:
-            text = json.dumps(own | gauges, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+            text = json.dumps(own | redact_tree(gauges), allow_nan=False, separators=(",", ":"), ensure_ascii=False)
         except (TypeError, ValueError) as error:
             raise ValueError(f"stats of {self.process}: a gauge is not JSON: {error}") from error
         replace_atomic(self.path, text.encode())

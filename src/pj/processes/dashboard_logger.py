@@ -16,11 +16,13 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
 from pj.channels.files import HeldLock, Locked, lock_file
 from pj.channels.logs import EventLog, open_log
+from pj.channels.redact import guard_process, learn, learn_service_account
 from pj.channels.rundir import RunDir
 from pj.channels.stats import StatsWriter
 from pj.clock import Clock, ClockError, clock_from_env
@@ -69,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings, clock = load_settings(), clock_from_env()
     except (ConfigError, ClockError) as error:
         return _refuse(str(error))
+    learn(settings.traderspost.webhook_url.get_secret_value())
     stop = _stop_signals()
     run_dir = RunDir(settings.run_dir, settings.instrument).create()
     log = open_log(settings.run_dir, NAME)
@@ -95,6 +98,7 @@ def _copy(
     try:
         # Two writers of one tab would overwrite each other: one scribe per run folder (services.md 2.3).
         held = lock_file(run_dir.state_folder / "sheets.lock", LOCK_WAIT_S)
+        _learn_key(sheets.service_account_file)
         api = SheetsApi(sheets.service_account_file, sheets.spreadsheet_id, sheets.api_base)
     except CredentialsUnusable as error:
         held.release()
@@ -103,6 +107,14 @@ def _copy(
         log.warning("LOCKED", why=str(error))
         return 1
     return _watch(Run(Scribe(api, run_dir, sheets, clock, log)), held, log, stats, stop)
+
+
+def _learn_key(path: Path) -> None:
+    """Mask the key wherever it might be printed; a file that cannot be read is refused by the next call."""
+    try:
+        learn_service_account(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return
 
 
 def _watch(run: Run, held: HeldLock, log: EventLog, stats: StatsWriter, stop: threading.Event) -> int:
@@ -170,4 +182,5 @@ def _refuse(sentence: str, log: EventLog | None = None) -> int:
 
 
 if __name__ == "__main__":
+    guard_process(os.environ)
     sys.exit(main())

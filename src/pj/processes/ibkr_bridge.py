@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from live.market import INSTRUMENTS
 from pj.channels.files import Locked, WriteFailed
 from pj.channels.logs import EventLog, open_log
+from pj.channels.redact import guard_process, learn
 from pj.channels.rundir import RunDir
 from pj.channels.tape import TapeDamaged
 from pj.clock import Clock, ClockError, clock_from_env
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return MISCONFIGURED
     try:
         settings = load_settings()
+        learn(settings.traderspost.webhook_url.get_secret_value())  # it may stand in .env, which only settings read
         clock = clock_from_env()
         choose_library(settings.ibkr.library)
     except (ConfigError, ClockError, Misconfigured) as error:
@@ -80,4 +82,5 @@ async def _live(settings: Settings, run: RunDir, clock: Clock, log: EventLog) ->
 
 
 if __name__ == "__main__":
+    guard_process(os.environ)
     sys.exit(main())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from live.params import ParamsError
 from pj.channels.files import WriteFailed
+from pj.channels.redact import guard_process, learn
 from pj.clock import ClockError, clock_from_env
 from pj.config import ConfigError, load_settings
 from pj.dashboard.app import once, run
@@ -41,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         settings = load_settings()
+        learn(settings.traderspost.webhook_url.get_secret_value())
         clock = clock_from_env()
         if options.once or options.export_svg:
             return once(settings, clock, options.size, options.export_svg)
@@ -54,4 +57,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    guard_process(os.environ)
     sys.exit(main())

@@ -21,6 +21,7 @@ from pj.channels.appender import FormatMismatch
 from pj.channels.files import Locked, WriteFailed, lock_file
 from pj.channels.journal import JournalDamaged
 from pj.channels.logs import EventLog, open_log
+from pj.channels.redact import guard_process
 from pj.channels.rundir import RunDir
 from pj.channels.stats import StatsWriter
 from pj.channels.tailer import TailBroken
@@ -119,4 +120,5 @@ def _dispatcher(settings: Settings, run_dir: RunDir, clock: Clock, shell: Shell)
 
 
 if __name__ == "__main__":
+    guard_process(os.environ)
     sys.exit(main())

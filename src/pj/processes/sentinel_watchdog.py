@@ -10,6 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from pj.channels.redact import guard_process
 from pj.channels.rundir import RunDir
 from pj.clock import ClockError, clock_from_env
 from pj.config import ConfigError, load_settings
@@ -62,4 +63,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    guard_process(os.environ)
     sys.exit(main())

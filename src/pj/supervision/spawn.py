@@ -23,6 +23,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from pj.channels.redact import redact
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
@@ -214,14 +216,14 @@ class OsSpawner:
             return  # full of wake-ups already
 
     def last_words(self, name: str) -> str:
-        """Return the last line that the child printed, or ''."""
+        """Return the last line that the child printed, without secrets, or ''."""
         try:
             with (self.logs / f"{name}.out").open("rb") as out:
                 out.seek(max(0, out.seek(0, os.SEEK_END) - LAST_WORDS_BYTES))
                 lines = out.read().decode(errors="replace").split("\n")
         except OSError:
             return ""
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return redact(next((line.strip() for line in reversed(lines) if line.strip()), ""))
 
     def close(self) -> None:
         """Release the selector and the wake-up sockets."""

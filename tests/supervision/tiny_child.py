@@ -1,7 +1,7 @@
 """A real child process for the Sentinel's tests: ``tiny_child.py RUN_DIR NAME MODE``.
 
 healthy beats and ends on SIGTERM; stubborn ignores SIGTERM; config exits 2 with a sentence; crash exits 1 at once;
-stuck beats for a while from a side thread only after its main loop has hung.
+planted does so as long as the file ``bomb`` lies in the run folder.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pj.channels.stats import StatsWriter  # noqa: E402
 if mode == "config":
     sys.stderr.write("ibkr.port is 99999; use 1 to 65535\n")
     sys.exit(2)
-if mode == "crash":
+if mode == "crash" or (mode == "planted" and (run_dir / "bomb").exists()):
     sys.stderr.write("the sky fell\n")
     sys.exit(1)
 

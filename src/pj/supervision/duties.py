@@ -57,9 +57,10 @@ class HouseDuties:
             grant(self.folder, name, instance)
 
     def slow_retry_s(self) -> float:
-        """Return the period of slow tries: short while the market is open or the schedule cannot be read."""
+        """Return the period of slow tries: short while the market is open or nobody knows whether it is."""
         try:
-            is_open = Sessions.load(self.folder.session_file).is_open(self.clock.now_ns())
+            sessions, now_ns = Sessions.load(self.folder.session_file), self.clock.now_ns()
+            is_open = sessions.is_open(now_ns) or not sessions.covers(now_ns)
         except CalendarError:
             is_open = True
         return self.rules.slow_open_s if is_open else self.rules.slow_closed_s

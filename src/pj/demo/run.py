@@ -21,7 +21,7 @@ from live.market import INSTRUMENTS, NS_PER_MIN, NS_PER_S
 from pj.channels.rundir import RunDir
 from pj.channels.stats import read_stats
 from pj.clock import ScaledClock
-from pj.config import without_settings
+from pj.config import overrides_to_env, without_settings
 from pj.demo.plan import DemoPlan, check_tape, gateway_arguments, plan_from_options
 from pj.demo.report import build_report, print_report
 from pj.demo.servers import Servers, start_server
@@ -51,12 +51,13 @@ def boot_seconds() -> float:
 
 @dataclass(frozen=True, slots=True)
 class DemoRun:
-    """Hold a started demo: its plan, its clock and its servers."""
+    """Hold a started demo: its plan, its clock, its servers and the environment that its Sentinel was started in."""
 
     plan: DemoPlan
     clock: ScaledClock
     servers: Servers
     folder: RunDir
+    env: Mapping[str, str]
 
 
 def write_config(plan: DemoPlan, ports: Mapping[str, int], contract: str) -> Path:
@@ -93,8 +94,11 @@ def _quoted(value: object) -> str:
     return json.dumps(str(value), ensure_ascii=False)
 
 
-def start(plan: DemoPlan) -> DemoRun:
-    """Start the simulators, then the Sentinel; stop whatever was started if one of them fails."""
+def start(plan: DemoPlan, settings: Mapping[str, str] | None = None) -> DemoRun:
+    """Start the simulators, then the Sentinel; stop whatever was started if one of them fails.
+
+    ``settings`` are the caller's own beside what the demo needs, dotted keys to text as on a command line.
+    """
     from pj.calendar import ensure_sessions
 
     folder = RunDir(plan.run_dir, INSTRUMENTS[plan.symbol])
@@ -103,7 +107,7 @@ def start(plan: DemoPlan) -> DemoRun:
     start_ns = time.time_ns() + int(boot_seconds() * NS_PER_S)
     clock = ScaledClock(origin_ns=plan.from_ns, start_ns=start_ns, speed=plan.speed)
     # The operator's own settings and secrets stay out: a demo must never reach a real gateway or webhook.
-    env = without_settings(os.environ) | clock.to_env()
+    env = without_settings(os.environ) | overrides_to_env(settings or {}) | clock.to_env()
     servers = Servers()
     try:
         ports = _start_simulators(plan, servers, env)
@@ -113,7 +117,7 @@ def start(plan: DemoPlan) -> DemoRun:
     except BaseException:
         servers.stop_all()
         raise
-    return DemoRun(plan, clock, servers, folder)
+    return DemoRun(plan, clock, servers, folder, env)
 
 
 def _start_simulators(plan: DemoPlan, servers: Servers, env: dict[str, str]) -> dict[str, int]:

@@ -139,8 +139,9 @@ def _ready_line(process: subprocess.Popen[bytes], name: str, log: Path) -> str:
         raise ServerFailed(f"the simulated {name} has no output to read")
 
     def pump() -> None:
-        for raw in stdout:
-            lines.put(raw.decode(errors="replace").strip())
+        with stdout:
+            for raw in stdout:
+                lines.put(raw.decode(errors="replace").strip())
 
     threading.Thread(target=pump, daemon=True, name=f"ready-{name}").start()
     deadline = time.monotonic() + READY_LIMIT_S

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import requests
 from live.commands import CancelOrders, ClosePosition, PlaceBracket
 from live.market import INSTRUMENTS, NS_PER_S
 from pj.brokers import dispatcher as module
-from pj.brokers.dispatcher import Dispatcher, QueueFull, Result
+from pj.brokers.dispatcher import FENCED, Dispatcher, QueueFull, Result, SendFence
 from pj.brokers.guarded import GuardedBroker
 from pj.brokers.limits import SendLimits
 from pj.brokers.port import Outcome
@@ -70,7 +71,11 @@ def make(monkeypatch: pytest.MonkeyPatch, run_dir: Path) -> Iterator[Make]:
     monkeypatch.setattr(module, "RESEND_S", (0.02, 0.02))
     ends: list[Callable[[], object]] = []
 
-    def build(blocked: Callable[[], str] = lambda: "", clock: Clock | None = None) -> Desk:
+    def build(
+        blocked: Callable[[], str] = lambda: "",
+        clock: Clock | None = None,
+        fence: SendFence = lambda: nullcontext(True),
+    ) -> Desk:
         clock = clock or SystemClock()
         server = Server(0, Service(Secret(UUID, PASSWORD), clock, DryRun(), Ledger(None, clock)))
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -79,7 +84,7 @@ def make(monkeypatch: pytest.MonkeyPatch, run_dir: Path) -> Iterator[Make]:
         wakes: list[int] = []
         adapter = TradersPost(url, MNQ, SendLimits(), read_timeout_s=0.3)
         broker = GuardedBroker(adapter, RunDir(run_dir, MNQ).create())
-        dispatcher = Dispatcher(broker, clock, lambda: wakes.append(1), 5.0, blocked)
+        dispatcher = Dispatcher(broker, clock, lambda: wakes.append(1), fence, 5.0, blocked)
 
         def end() -> None:
             assert dispatcher.close(5)
@@ -199,3 +204,31 @@ def test_closing_does_not_wait_for_an_exit_nobody_answers(make: Make) -> None:
     before = time.monotonic()
     assert desk.dispatcher.close(2)
     assert time.monotonic() - before < 1
+
+
+def test_without_a_valid_fence_no_order_of_any_kind_leaves(make: Make) -> None:
+    desk = make(fence=lambda: nullcontext(False))
+    for order in (desk.entry(), desk.exit(), CancelOrders("p@1:CANCEL", "MNQZ6", "x", 0)):
+        desk.dispatcher.submit(order)
+    desk.dispatcher.warm()
+    results = desk.results(3)
+    assert [(r.answer.outcome, r.answer.code, r.final) for r in results] == [(Outcome.REFUSED, FENCED, True)] * 3
+    assert [r.answer.sent_mono_ns for r in results] == [0, 0, 0]
+    assert desk.seen() == []
+
+
+def test_every_attempt_of_an_exit_asks_the_fence_again(make: Make) -> None:
+    asked: list[bool] = []
+
+    def fence() -> nullcontext[bool]:
+        asked.append(len(asked) < 2)
+        return nullcontext(asked[-1])
+
+    desk = make(fence=fence)
+    desk.plant("drop_after", 9)
+    desk.dispatcher.submit(desk.exit())
+    results = desk.results(3)
+    assert [r.answer.outcome for r in results] == [Outcome.UNKNOWN, Outcome.UNKNOWN, Outcome.REFUSED]
+    assert results[-1].answer.code == FENCED
+    assert asked == [True, True, False]
+    assert desk.seen() == ["exit", "exit"]

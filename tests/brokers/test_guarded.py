@@ -9,6 +9,7 @@ import pkgutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,12 +129,16 @@ def test_a_dangling_link_is_a_thrown_switch(folder: RunDir) -> None:
     assert entry_forbidden(folder) == KILL_SWITCH
 
 
+def held() -> nullcontext[bool]:
+    return nullcontext(True)
+
+
 def test_the_dispatcher_takes_nothing_unguarded(route: Route, folder: RunDir) -> None:
     def wake() -> None:
         raise AssertionError("nothing is sent here")
 
     with pytest.raises(TypeError, match="has no guard"):
-        Dispatcher(route.adapter, SystemClock(), wake)  # type: ignore[arg-type]
+        Dispatcher(route.adapter, SystemClock(), wake, held)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="guarded already"):
         GuardedBroker(GuardedBroker(route.adapter, folder), folder)
 
@@ -146,7 +151,7 @@ def test_the_switch_thrown_while_an_order_waits_is_seen(route: Route, folder: Ru
         return ""
 
     answered = threading.Event()
-    dispatcher = Dispatcher(GuardedBroker(route.adapter, folder), SystemClock(), answered.set, 1e9, too_early)
+    dispatcher = Dispatcher(GuardedBroker(route.adapter, folder), SystemClock(), answered.set, held, 1e9, too_early)
     order: Order = ENTRY
     dispatcher.submit(order)
     assert answered.wait(5)

@@ -4,6 +4,9 @@ The main loop journals the intent, then submits; answers come back through ``dra
 is in flight at a time and they leave in the order submitted. An entry is sent at most once. An
 exit or a cancel is sent again until the broker has said something definite: both ask for a
 state (flat, no orders), so a second one does no harm.
+
+Before every single sending, whatever the order, the fence is asked and held until the answer is there: an instance that
+was superseded sends nothing any more (``pj.channels.fence``).
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +26,9 @@ from pj.clock import Clock
 
 RESEND_S: Final = (0.5, 1.0, 2.0, 5.0)
 MAX_QUEUE: Final = 1000
+FENCED: Final = "FENCED"
+SendFence = Callable[[], AbstractContextManager[bool]]
+"""``Fence.sending``: yields whether one thing may be sent now, and lets nobody else be granted the fence meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +58,13 @@ class Dispatcher:
         broker: GuardedBroker,
         clock: Clock,
         wake: Callable[[], None],
+        fence: SendFence,
         max_age_s: float = 5.0,
         blocked: Callable[[], str] = lambda: "",
     ) -> None:
         """Start the thread; it calls ``wake`` after each result and asks ``blocked`` what forbids an entry now.
 
+        ``fence`` is asked before every sending of any kind; without it the answer is REFUSED with FENCED.
         Raises TypeError for an adapter without its guard: nothing is sent past the kill switch.
         """
         if type(broker) is not GuardedBroker:
@@ -63,6 +72,7 @@ class Dispatcher:
         self._broker = broker
         self._clock = clock
         self._wake = wake
+        self._fence = fence
         self._max_age_s = max_age_s
         self._blocked = blocked
         self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
@@ -115,7 +125,9 @@ class Dispatcher:
             if order is not None:
                 self._deliver(order)
             elif self._warm_wish.is_set() and not self._stopping.is_set():
-                self._broker.warm()
+                with self._fence() as may_send:
+                    if may_send:
+                        self._broker.warm()
                 self._warm_wish.clear()
 
     def _deliver(self, order: Order) -> None:
@@ -141,6 +153,10 @@ class Dispatcher:
         return self._blocked()
 
     def _send(self, order: Order, now_ns: int) -> Answer:
+        with self._fence() as may_send:
+            return self._ask_broker(order, now_ns) if may_send else Answer(Outcome.REFUSED, FENCED)
+
+    def _ask_broker(self, order: Order, now_ns: int) -> Answer:
         try:
             return self._broker.send(order, now_ns)
         except Exception as error:  # noqa: BLE001 - whatever broke, the order may be out: that is UNKNOWN, never a retry

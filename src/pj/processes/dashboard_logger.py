@@ -105,6 +105,7 @@ def _copy(
         return _refuse(str(error), log)
     except Locked as error:
         log.warning("LOCKED", why=str(error))
+        sys.stderr.write(f"{error}\n")
         return 1
     return _watch(Run(Scribe(api, run_dir, sheets, clock, log)), held, log, stats, stop)
 

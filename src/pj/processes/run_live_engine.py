@@ -1,7 +1,7 @@
 """Run the engine process: tape to bars to decisions to orders, everything journaled before it acts.
 
 ``python -P -m pj.processes.run_live_engine``. Exit codes: 0 stopped on request, 1 it cannot go on (disk, another
-engine, a file that was cut), 2 configuration, 4 journal or bars are damaged: nobody may trade on them.
+engine, no valid fence, a file that was cut), 2 configuration, 4 journal or bars are damaged: nobody may trade on them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from live.engine import Route
 from live.params import Params, ParamsError
 from pj.brokers.dispatcher import Dispatcher
 from pj.channels.appender import FormatMismatch
-from pj.channels.files import Locked, WriteFailed, lock_file
+from pj.channels.fence import Fence, FenceLost, GrantFailed, grant
+from pj.channels.files import Locked, WriteFailed, is_locked, lock_file
 from pj.channels.journal import JournalDamaged
 from pj.channels.logs import EventLog, open_log
 from pj.channels.redact import guard_process
@@ -68,7 +69,7 @@ def _guarded(settings: Settings, run_dir: RunDir, params: Params, clock: Clock, 
         code, words = MISCONFIGURED, str(error)
     except (JournalDamaged, RecordDamaged) as error:
         code, words = HALTED, str(error)
-    except (Locked, WriteFailed, TailBroken) as error:
+    except (FenceLost, GrantFailed, Locked, WriteFailed, TailBroken) as error:
         code, words = FAILED, str(error)
     else:
         return STOPPED
@@ -78,24 +79,43 @@ def _guarded(settings: Settings, run_dir: RunDir, params: Params, clock: Clock, 
 
 
 def _live(settings: Settings, run_dir: RunDir, params: Params, clock: Clock, log: EventLog) -> None:
-    instance = os.environ.get("PJ_INSTANCE") or uuid.uuid4().hex
+    token = os.environ.get("PJ_INSTANCE", "")
+    if not token:
+        _refuse_beside_a_sentinel(run_dir)
+    instance = token or uuid.uuid4().hex
     route = Route.SIMULATED if settings.execution.route == "paper" else Route.BROKER
     context = Context(settings, run_dir, clock, log, route, instance)
     shell = Shell(context, params, StatsWriter(run_dir.state(PROCESS), PROCESS, instance))
+    _stop_on_signals(shell)
+    # Held before anything is read: an engine that is still ending must not write behind a reader's back. And held
+    # before a fence is granted: an engine started by mistake must not take it from the one that runs.
+    with lock_file(run_dir.state_folder / "engine.lock", LOCK_WAIT_S):
+        if not token:
+            grant(run_dir, PROCESS, instance)
+        fence = Fence(run_dir, PROCESS, instance)
+        words = {"route": settings.execution.route, "symbol": settings.symbol}
+        log.event("START", pid=os.getpid(), instance=instance, epoch=fence.epoch, **words)
+        shell.run(fence, _dispatcher(settings, run_dir, clock, shell, fence))
 
+
+def _refuse_beside_a_sentinel(run_dir: RunDir) -> None:
+    """Raise FenceLost when a Sentinel rules: it alone grants the fence, and it has an engine of its own."""
+    if is_locked(run_dir.state_folder / "sentinel.lock"):
+        raise FenceLost(
+            f"a Sentinel rules {run_dir.root} and starts the engine itself; use 'pj restart engine', or 'pj stop' first"
+        )
+
+
+def _stop_on_signals(shell: Shell) -> None:
     def stop(_signal: int, _frame: FrameType | None) -> None:
         shell.request_stop()
 
     for name in SIGNALS:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), stop)
-    log.event("START", pid=os.getpid(), instance=instance, route=settings.execution.route, symbol=settings.symbol)
-    # Held before anything is read: an engine that is still ending must not write behind a reader's back.
-    with lock_file(run_dir.state_folder / "engine.lock", LOCK_WAIT_S):
-        shell.run(_dispatcher(settings, run_dir, clock, shell))
 
 
-def _dispatcher(settings: Settings, run_dir: RunDir, clock: Clock, shell: Shell) -> Dispatcher | None:
+def _dispatcher(settings: Settings, run_dir: RunDir, clock: Clock, shell: Shell, fence: Fence) -> Dispatcher | None:
     """Return the sender of the configured route, None on paper; raise ConfigError for a route that cannot be had."""
     execution = settings.execution
     if execution.route == "paper":
@@ -116,7 +136,8 @@ def _dispatcher(settings: Settings, run_dir: RunDir, clock: Clock, shell: Shell)
     secret = SecretUrl(url)
     adapter = TradersPost(secret, settings.instrument, shell.limits, times.connect_timeout_s, times.read_timeout_s)
     broker = GuardedBroker(adapter, run_dir)
-    return Dispatcher(broker, clock, shell.wake.set, execution.max_signal_age_s, shell.refuses_entry)
+    wake, refuses = shell.wake.set, shell.refuses_entry
+    return Dispatcher(broker, clock, wake, fence.sending, execution.max_signal_age_s, refuses)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Final
 
 from live.commands import PlaceBracket
 from live.events import Event, OrderAcked, OrderRefused, OrderUnknown
-from pj.brokers.dispatcher import Dispatcher, Result
+from pj.brokers.dispatcher import FENCED, Dispatcher, Result
 from pj.brokers.port import Outcome
 from pj.channels.journal import JournalLine
 from pj.clock import Clock
@@ -133,8 +133,13 @@ class Outbox:
 
 
 def outcome_event(result: Result) -> Event | None:
-    """Return what a sending means to the core; None when it will be tried again and nothing is in doubt."""
+    """Return what a sending means to the core; None when it will be tried again and nothing is in doubt.
+
+    An exit or a cancel that the fence held back is no answer either: the successor finds it open and sends it.
+    """
     key, answer, run_ns = result.order.key, result.answer, result.run_ns
+    if answer.code == FENCED and not isinstance(result.order, PlaceBracket):
+        return None
     match answer.outcome:
         case Outcome.ACKED:
             return OrderAcked(key, answer.broker_id, run_ns)

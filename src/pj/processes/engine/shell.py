@@ -16,8 +16,9 @@ from live.events import ClockPassed, EntriesJudged, Mode
 from live.market import NS_PER_MIN, Bar
 from live.params import Params
 from live.trading_day import trade_date
-from pj.brokers.dispatcher import Dispatcher
+from pj.brokers.dispatcher import FENCED, Dispatcher
 from pj.brokers.limits import SendLimits
+from pj.channels.fence import Fence, FenceLost
 from pj.channels.stats import StatsWriter
 from pj.channels.switches import entry_forbidden
 from pj.channels.wake import POLL_S, Notifier
@@ -41,6 +42,7 @@ class Shell:
     def __init__(self, context: Context, params: Params, stats: StatsWriter) -> None:
         """Prepare; nothing is read or written yet. Raises ParamsError when parameters and instrument disagree."""
         self.context, self.clock, self.stats = context, context.clock, stats
+        self.fence: Fence
         self.notifier = Notifier()
         self.wake = self.notifier.wake({"live_market_data.csv", "broker_events.csv", "history.csv"})
         patience_ns = int(PATIENCE_NS * context.clock.speed)
@@ -65,12 +67,13 @@ class Shell:
         """Ask ``run`` to end, within POLL_S; safe in a signal handler (it wakes nobody, takes no shared lock)."""
         self._stop.set()
 
-    def run(self, dispatcher: Dispatcher | None) -> None:
-        """Recover and live until stopped.
+    def run(self, fence: Fence, dispatcher: Dispatcher | None) -> None:
+        """Recover and live until stopped, under the fence that ``dispatcher`` asks as well.
 
-        Raises RouteChanged, JournalDamaged, RecordDamaged, Locked, WriteFailed, FormatMismatch, TailBroken.
+        Raises FenceLost within a poll after another instance was granted the fence, and RouteChanged, JournalDamaged,
+        RecordDamaged, Locked, WriteFailed, FormatMismatch, TailBroken.
         """
-        self.dispatcher = dispatcher
+        self.fence, self.dispatcher = fence, dispatcher
         try:
             self._beat("RECOVERING")
             startup = Startup(self.context, self.engine, dispatcher, self._breathe, self._wait_a_little)
@@ -83,12 +86,16 @@ class Shell:
             self._stop_orders(parts)
             parts.core.book.note("STOP", {"reason": "asked to stop"}, durable=True)
             self._beat("STOPPING")
+        except FenceLost as lost:
+            self._note_lost(lost)
+            raise
         finally:
             self._close()
 
     # -- a turn of the loop --------------------------------------------------------------------------
 
     def _turn(self, parts: Started) -> None:
+        self.fence.check()
         self._take_rows(parts)
         self._take_account(parts)
         self._take_answers(parts)
@@ -197,10 +204,25 @@ class Shell:
             self.dispatcher.close(STOP_WAIT_S)
             self._take_answers(parts)
 
+    def _note_lost(self, lost: FenceLost) -> None:
+        """Journal what the sender still said and why we end; the journal's lock is ours as long as we live.
+
+        The answers are written and not taken: nothing may be decided any more. The successor's replay takes them.
+        """
+        parts = self.run_parts
+        if parts is None:
+            return  # nothing is followed yet and nothing was sent
+        if self.dispatcher is not None:
+            self.dispatcher.close(STOP_WAIT_S)
+        for event in parts.outbox.collect():
+            parts.core.book.note_input(event)
+        parts.core.book.note("ALARM", {"code": FENCED, "text": str(lost)}, durable=True)
+
     # -- saying how it goes --------------------------------------------------------------------------
 
     def _breathe(self) -> None:
         if self.stats.due():
+            self.fence.check()  # also on the way to the present, which can take long
             self._beat(self.phase)
 
     def _wait_a_little(self) -> bool:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from pj.channels.files import WriteFailed
 from pj.channels.stats import StatsWriter, read_stats
-from pj.channels.switches import entry_forbidden
+from pj.channels.switches import entry_forbidden, halts
 from pj.supervision.child import all_resting
 from pj.supervision.child_fsm import RESTING, State
 from pj.supervision.letterbox import Letterbox
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pj.supervision.family import Family
     from pj.supervision.schedule import ScheduleKeeper
     from pj.supervision.spawn import OsSpawner
+    from pj.supervision.systemd import Notifier
     from pj.supervision.terminal import Terminal
 
 LOOK_S: Final = 0.25
@@ -80,6 +81,7 @@ class Sentinel:
     clock: Clock
     check_s: float
     now_s: Callable[[], float]
+    notifier: Notifier
     keeper: ScheduleKeeper | None = None
     interrupts: int = 0
     exit_code: int = 0
@@ -114,6 +116,7 @@ class Sentinel:
         self._last_look_s, self._next_look_s, self._next_check_s = now_s, now_s + LOOK_S, now_s + self.check_s
         self._beat()
         self.family.start_all()
+        self.notifier.ready(self._in_words())
         while not self._done():
             self.spawner.wait(self._timeout_s())
             self.step()
@@ -174,6 +177,7 @@ class Sentinel:
         if self._stop_began_s is None:
             self._stop_began_s = now_s
             self.family.closing = True
+            self.notifier.stopping(self.stop_reason)
             self.log.event("SENTINEL_STOP", reason=self.stop_reason)
         if self.interrupts > 1:
             self.family.kill_all()
@@ -218,7 +222,15 @@ class Sentinel:
         self._dashboard_pid = dashboard.pid
         self.terminal.taken = dashboard.pid is not None
 
+    def _in_words(self) -> str:
+        """Return one line for the service manager: every child and its state."""
+        halted = "; ".join(halts(self.folder))
+        words = [f"{child.name} {child.state}" for child in self.family.children.values()]
+        return ", ".join(words) + (f" - no entries: {halted}" if halted else "")
+
     def _beat(self) -> None:
+        if self.notifier.watched:
+            self.notifier.watchdog(self._in_words())
         phase = "STOPPING" if self.stop_reason else "HALTED" if entry_forbidden(self.folder) else "RUNNING"
         now_s = self.now_s()
         children = {name: child.gauge(now_s) for name, child in self.family.children.items()}

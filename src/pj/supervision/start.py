@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from pj.channels.files import WriteFailed, replace_atomic
 from pj.channels.logs import open_log
 from pj.channels.stats import StatsWriter, read_stats
+from pj.settings_text import ConfigError
 from pj.supervision import fencing
 from pj.supervision.child import Child
 from pj.supervision.duties import HaltRules, HouseDuties
@@ -23,6 +24,7 @@ from pj.supervision.policy import RestartPolicy
 from pj.supervision.schedule import ScheduleKeeper
 from pj.supervision.sentinel import Sentinel
 from pj.supervision.spawn import MODULES, OsSpawner, module_command
+from pj.supervision.systemd import Notifier, without_notify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,19 +79,27 @@ def run_sentinel(
     log = open_log(folder.root, "sentinel")
     instance = env.get("PJ_INSTANCE") or uuid.uuid4().hex
     try:
+        notifier = Notifier(env)
         log.event("SENTINEL_START", pid=os.getpid(), instance=instance, children=",".join(commands))
         births = fencing.BirthRecord(folder.state_folder / "children.json")
         _end_orphans(births, log)
         if disarmed:
             _disarm(folder, log)
-        spawner = OsSpawner(commands, folder.logs, env, terminal_child="dashboard" if terminal.lent else "")
+        spawner = OsSpawner(
+            commands, folder.logs, without_notify(env), terminal_child="dashboard" if terminal.lent else ""
+        )
         duties = HouseDuties(folder, log, terminal, clock, halt, spawner.env)
         family = _family(spawner, commands, limits, policy, log, duties, births)
         stats = StatsWriter(folder.state("sentinel"), "sentinel", instance)
-        sentinel = Sentinel(folder, family, duties, spawner, stats, log, terminal, clock, check_s, time.monotonic)
+        now_s = time.monotonic
+        sentinel = Sentinel(folder, family, duties, spawner, stats, log, terminal, clock, check_s, now_s, notifier)
         if session_overrides is not None:
             sentinel.keeper = ScheduleKeeper(folder.session_file, session_overrides, clock, log, time.monotonic)
         return _run(sentinel)
+    except ConfigError as error:
+        log.warning("SENTINEL_REFUSED", reason=str(error))
+        sys.stderr.write(f"{error}\n")
+        return EXIT_USAGE
     except fencing.OrphanTrouble as trouble:
         log.warning("SENTINEL_REFUSED", reason=str(trouble))
         sys.stderr.write(f"{trouble}\n")
@@ -166,6 +176,7 @@ def _run(sentinel: Sentinel) -> int:
         if sentinel.keeper is not None:
             sentinel.keeper.close()
         sentinel.duties.close()
+        sentinel.notifier.close()
         sentinel.terminal.restore()
         sentinel.log.event("SENTINEL_END", exit=sentinel.exit_code, up_s=time.monotonic() - began_s)
         sentinel.spawner.close()

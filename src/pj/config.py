@@ -164,6 +164,12 @@ class Dashboard(Section):
     refresh_s: Annotated[float, Field(ge=0.1, le=60)] = 0.5
 
 
+class Doctor(Section):
+    """Say whom ``pj doctor`` asks for the time: host or host:port, parted by commas."""
+
+    ntp_servers: str = "time.cloudflare.com, time.nist.gov"
+
+
 class Strategy(Section):
     """Hold the strategies' parameters by name; ``pj`` is spec S13, an empty block means all defaults."""
 
@@ -185,6 +191,7 @@ class Settings(Section):
     engine: EngineSettings = EngineSettings()
     supervision: Supervision = Supervision()
     dashboard: Dashboard = Dashboard()
+    doctor: Doctor = Doctor()
     strategy: Strategy = Strategy()
 
     @field_validator("symbol")

@@ -43,9 +43,14 @@ class Unavailable(SheetFailure):
 
 
 class AccessDenied(SheetFailure):
-    """Report 401, 403, 404 or a refused key: the operator has to act."""
+    """Report 401, 403, 404 or a refused key (status 0): the operator has to act."""
 
     transient = False
+
+    def __init__(self, text: str, client_email: str = "", status: int = 0) -> None:
+        super().__init__(text)
+        self.client_email = client_email
+        self.status = status
 
 
 class GridTooSmall(SheetFailure):
@@ -133,7 +138,9 @@ class SheetsApi:
         if code in {401, 403, 404}:
             return AccessDenied(
                 f"the Sheets service answers {text}; check sheets.spreadsheet_id"
-                f" and share the spreadsheet with {self.client_email} as Editor"
+                f" and share the spreadsheet with {self.client_email} as Editor",
+                self.client_email,
+                code,
             )
         if code != 400:
             return Unavailable(text)
@@ -150,7 +157,8 @@ class SheetsApi:
         if "invalid_grant" in words or "invalid_client" in words or "unauthorized" in words:
             return AccessDenied(
                 f"Google refuses the key of {self.client_email} ({words[:120]});"
-                " make a new key, or set this machine's clock right"
+                " make a new key, or set this machine's clock right",
+                self.client_email,
             )
         return Unavailable("the token service gives no token")
 

@@ -8,7 +8,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-KINDS: Final = ("429", "503_not_applied", "503_applied", "drop_after_apply", "slow", "html500", "401")
+KINDS: Final = ("429", "503_not_applied", "503_applied", "drop_after_apply", "slow", "html500", "401", "403")
 TARGETS: Final = ("any", "read", "write", "token")
 WINDOW_NS: Final = 60_000_000_000
 

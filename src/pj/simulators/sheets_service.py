@@ -133,6 +133,8 @@ class SheetsService:
         if kind == "401":
             self.tokens.revoke_all()
             return self._serve(call, target)
+        if kind == "403":  # what a workbook answers that is not shared with the account
+            return as_json(403, ApiFailure(403, "PERMISSION_DENIED", "The caller does not have permission").body())
         if kind == "429":
             return as_json(429, _quota_failure("Write" if target == "write" else "Read").body())
         if kind == "html500":

@@ -16,6 +16,14 @@ _TEXT: Final = {"type": "string"}
 _WHOLE: Final = {"type": "integer"}
 _TRUTH: Final = {"type": "boolean"}
 _OBJECT: Final = {"type": "object"}
+_CHECK: Final = {
+    "type": "object",
+    "properties": {
+        **dict.fromkeys(("id", "title", "status", "says", "remedy"), _TEXT),
+        "facts": _OBJECT,
+        "took_ms": _WHOLE,
+    },
+}
 _TEXTS: Final = {"type": "array", "items": _TEXT}
 
 _TAPE: Final = (
@@ -124,6 +132,24 @@ VERBS: Final[tuple[Verb, ...]] = (
         ),
         codes=(0, 1, 2, 3),
         detail="The Sentinel does it; a process that was given up because of its configuration starts again too.",
+    ),
+    Verb(
+        "doctor",
+        "Look at everything a start depends on; every failure comes with its remedy.",
+        "pj.verbs.doctor:run",
+        (*SETTINGS, Argument("--profile", "setting profile", choices=("sim", "paper", "live")), JSON),
+        object_output(
+            "ok = no check failed; status is OK, INFO, WARN, FAIL, UNKNOWN or SKIPPED",
+            ok=_TRUTH,
+            version=_TEXT,
+            profile={"type": ["string", "null"]},
+            run_dir={"type": ["string", "null"]},
+            trouble=_TEXT,
+            counts=_OBJECT,
+            checks={"type": "array", "items": _CHECK},
+        ),
+        codes=(0, 1, 2),
+        detail="It takes at most 15 s, changes nothing, sends nothing to the webhook and shows no secret.",
     ),
     Verb(
         "halt",

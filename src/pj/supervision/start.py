@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 import uuid
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -45,6 +46,27 @@ def default_commands(names: Sequence[str], *, headless: bool) -> dict[str, tuple
     """Return the command line of each named process; a headless dashboard draws into a file."""
     arguments = {"dashboard": ("--headless",)} if headless else {}
     return {name: module_command(MODULES[name], *arguments.get(name, ())) for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Hold how a Sentinel watches, restarts and halts."""
+
+    limits: Limits
+    policy: RestartPolicy
+    check_s: float
+    halt: HaltRules
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Hold what a Sentinel speaks through: the run folder, its log, the clock, the terminal, its own environment."""
+
+    folder: RunDir
+    log: EventLog
+    clock: Clock
+    terminal: Terminal
+    env: Mapping[str, str]
 
 
 def run_sentinel(
@@ -85,14 +107,9 @@ def run_sentinel(
         _end_orphans(births, log)
         if disarmed:
             _disarm(folder, log)
-        spawner = OsSpawner(
-            commands, folder.logs, without_notify(env), terminal_child="dashboard" if terminal.lent else ""
-        )
-        duties = HouseDuties(folder, log, terminal, clock, halt, spawner.env)
-        family = _family(spawner, commands, limits, policy, log, duties, births)
+        house, rules = House(folder, log, clock, terminal, env), Rules(limits, policy, check_s, halt)
         stats = StatsWriter(folder.state("sentinel"), "sentinel", instance)
-        now_s = time.monotonic
-        sentinel = Sentinel(folder, family, duties, spawner, stats, log, terminal, clock, check_s, now_s, notifier)
+        sentinel = _wire(house, rules, commands, births, stats, notifier)
         if session_overrides is not None:
             sentinel.keeper = ScheduleKeeper(folder.session_file, session_overrides, clock, log, time.monotonic)
         return _run(sentinel)
@@ -124,15 +141,18 @@ def _disarm(folder: RunDir, log: EventLog) -> None:
     log.warning("DISARMED")
 
 
-def _family(
-    spawner: OsSpawner,
-    names: Mapping[str, object],
-    limits: Limits,
-    policy: RestartPolicy,
-    log: EventLog,
-    duties: HouseDuties,
+def _wire(
+    house: House,
+    rules: Rules,
+    commands: Mapping[str, Sequence[str]],
     births: fencing.BirthRecord,
-) -> Family:
+    stats: StatsWriter,
+    notifier: Notifier,
+) -> Sentinel:
+    folder, log = house.folder, house.log
+    terminal_child = "dashboard" if house.terminal.lent else ""
+    spawner = OsSpawner(commands, folder.logs, without_notify(house.env), terminal_child=terminal_child)
+    duties = HouseDuties(folder, log, house.terminal, house.clock, rules.halt, spawner.env)
     family: Family
 
     def note_births() -> None:
@@ -143,17 +163,29 @@ def _family(
             log.warning("BIRTHS_UNWRITTEN", error=str(error))
 
     family = Family(
-        children={name: Child(name) for name in names},
+        children={name: Child(name) for name in commands},
         spawner=spawner,
-        policy=policy,
-        limits=limits,
+        policy=rules.policy,
+        limits=rules.limits,
         record=log,
         duties=duties,
         now_s=time.monotonic,
         new_instance=lambda: uuid.uuid4().hex,
         on_change=note_births,
     )
-    return family
+    return Sentinel(
+        folder,
+        family,
+        duties,
+        spawner,
+        stats,
+        log,
+        house.terminal,
+        house.clock,
+        rules.check_s,
+        time.monotonic,
+        notifier,
+    )
 
 
 def _run(sentinel: Sentinel) -> int:

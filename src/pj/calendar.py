@@ -8,8 +8,6 @@ Beyond the days that the file covers the calendar answers closed, CALENDAR_HORIZ
 
 from __future__ import annotations
 
-import argparse
-import hashlib
 import json
 import os
 import subprocess
@@ -189,6 +187,8 @@ def read_overrides(path: Path) -> Overrides:
         _as_date(key, path): None if value == "closed" else _as_close(key, value, path)
         for key, value in (tree["sessions"] or {}).items()
     }
+    import hashlib  # here: it brings OpenSSL, which the Sentinel does without
+
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     return Overrides(closes, _as_date(tree["verified_through"], path), sha256)
 
@@ -231,7 +231,7 @@ def build_sessions(around_ns: int, overrides: Overrides) -> Sessions:
 def builder_command(path: Path, around_ns: int, overrides: Path | None = None) -> list[str] | None:
     """Return the command that writes ``path`` anew; None when it already covers the two weeks after ``around_ns``.
 
-    For a caller that may not wait (the Sentinel's loop runs it as a process, once a day). Raises ConfigError.
+    Raises ConfigError.
     """
     table = find_overrides(overrides)
     current = read_overrides(table)
@@ -241,9 +241,30 @@ def builder_command(path: Path, around_ns: int, overrides: Path | None = None) -
         have = None  # absent or unusable: it is to be written anew
     if have is not None and have.overrides_sha256 == current.sha256 and _reaches(have, around_ns, current):
         return None
+    return _module_command(path, around_ns, table)
+
+
+def _module_command(path: Path, around_ns: int, table: Path) -> list[str]:
     around = datetime.fromtimestamp(around_ns / NS_PER_S, tz=UTC).isoformat()
     module = [sys.executable, "-P", "-m", "pj.calendar"]
     return [*module, "--out", str(path), "--around", around, "--overrides", str(table)]
+
+
+def may_be_short(path: Path, around_ns: int) -> bool:
+    """Tell whether ``path`` is unusable or does not cover the two weeks after ``around_ns``.
+
+    For a caller that may not wait nor read YAML (the Sentinel's loop): ``check_command`` then decides and writes.
+    """
+    try:
+        have = Sessions.load(path)
+    except CalendarError:
+        return True
+    return not (have.covers(around_ns) and have.covers(around_ns + DAYS_LEFT * 86_400 * NS_PER_S))
+
+
+def check_command(path: Path, around_ns: int, overrides: Path) -> list[str]:
+    """Return the command that writes ``path`` anew where table and date ask for it, and leaves it alone otherwise."""
+    return [*_module_command(path, around_ns, overrides), "--if-needed"]
 
 
 def ensure_sessions(path: Path, around_ns: int, overrides: Path | None = None) -> Sessions:
@@ -285,15 +306,19 @@ def write_sessions(path: Path, sessions: Sessions) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write a session file: the builder process."""
+    import argparse
+
     parser = argparse.ArgumentParser(prog="python -m pj.calendar", description="Write the schedule of some weeks.")
     parser.add_argument("--out", type=Path, required=True, help="the session file to write")
     parser.add_argument("--around", required=True, help="ISO time around which the weeks lie")
     parser.add_argument("--overrides", type=Path, help="the table of corrections")
+    parser.add_argument("--if-needed", action="store_true", help="leave a file alone that covers two weeks")
     options = parser.parse_args(argv)
     try:
-        moment = datetime.fromisoformat(options.around)
-        overrides = read_overrides(find_overrides(options.overrides))
-        write_sessions(options.out, build_sessions(int(moment.timestamp()) * NS_PER_S, overrides))
+        around_ns = int(datetime.fromisoformat(options.around).timestamp()) * NS_PER_S
+        if options.if_needed and builder_command(options.out, around_ns, options.overrides) is None:
+            return 0
+        write_sessions(options.out, build_sessions(around_ns, read_overrides(find_overrides(options.overrides))))
     except (ValueError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2

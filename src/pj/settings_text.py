@@ -7,43 +7,53 @@ words, and a key given twice is an error and not a silent choice of the last one
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import yaml
+if TYPE_CHECKING:
+    from yaml import MappingNode, SafeLoader
 
 
 class ConfigError(ValueError):
     """Report settings that cannot be used, in one sentence for the operator."""
 
 
-class _Loader(yaml.SafeLoader):
-    """Read YAML 1.2's plain scalars (16:55 and 2026-04-15 stay text) and refuse a key given twice."""
+@cache
+def _loader() -> type[SafeLoader]:
+    """Return YAML 1.2's plain scalars (16:55 and 2026-04-15 stay text) with a key given twice refused.
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            if key_node.value in seen:
-                line = key_node.start_mark.line + 1
-                raise ConfigError(f"key {key_node.value!r} stands twice (line {line}); remove one of them")
-            seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
+    Made when the first text is parsed: a process that reads no YAML does not carry the library.
+    """
+    import yaml
 
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Any, Any]:
+            seen: set[Any] = set()
+            for key_node, _ in node.value:
+                if key_node.value in seen:
+                    line = key_node.start_mark.line + 1
+                    raise ConfigError(f"key {key_node.value!r} stands twice (line {line}); remove one of them")
+                seen.add(key_node.value)
+            return super().construct_mapping(node, deep)
 
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("null", r"null|Null|NULL|~|", ["n", "N", "~", ""]),
-    ("int", r"[-+]?[0-9]+", "-+0123456789"),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
+    Loader.yaml_implicit_resolvers = {}
+    for tag, pattern, first in (
+        ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+        ("null", r"null|Null|NULL|~|", ["n", "N", "~", ""]),
+        ("int", r"[-+]?[0-9]+", "-+0123456789"),
+        ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
+    ):
+        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(rf"^(?:{pattern})$"), list(first))
+    return Loader
 
 
 def parse_yaml(text: str, where: str) -> Any:
     """Return the value that YAML ``text`` holds; raise ConfigError naming ``where`` and the line."""
+    import yaml
+
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader with fewer implicit types)
+        return yaml.load(text, Loader=_loader())  # noqa: S506 (a SafeLoader with fewer implicit types)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
     except yaml.YAMLError as error:

@@ -1,6 +1,8 @@
 """Run the Sentinel: start the bridge, the engine, the scribe and the dashboard, and keep them alive.
 
 ``python -P -m pj.processes.sentinel_watchdog [--headless] [--only bridge,engine]``
+
+It imports no library that reads settings: see ``pj.supervision.settings``.
 """
 
 from __future__ import annotations
@@ -13,9 +15,10 @@ from typing import TYPE_CHECKING
 from pj.channels.redact import guard_process
 from pj.channels.rundir import RunDir
 from pj.clock import ClockError, clock_from_env
-from pj.config import ConfigError, load_settings
+from pj.settings_text import ConfigError
 from pj.supervision.child import Limits
 from pj.supervision.duties import HaltRules
+from pj.supervision.settings import from_json, read_settings
 from pj.supervision.spawn import MODULES
 from pj.supervision.start import EXIT_USAGE, default_commands, restart_policy, run_sentinel
 from pj.supervision.terminal import Terminal, open_terminal
@@ -29,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="sentinel_watchdog", description="Start and watch the PJ Engine's processes.")
     parser.add_argument("--headless", action="store_true", help="no dashboard on this terminal; it draws into a file")
     parser.add_argument("--only", default=",".join(MODULES), metavar="NAMES", help="processes to run, comma-separated")
+    parser.add_argument("--settings", metavar="JSON", help="what 'pj up' has read; without it they are read here")
     options = parser.parse_args(argv)
     names = [name for name in options.only.split(",") if name]
     unknown = [name for name in names if name not in MODULES]
@@ -37,12 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"--only: {what}; use {', '.join(MODULES)}\n")
         return EXIT_USAGE
     try:
-        settings = load_settings()
+        settings = from_json(options.settings) if options.settings else read_settings(os.environ)
         clock = clock_from_env()
     except (ConfigError, ClockError) as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_USAGE
-    if not settings.sheets.enabled:
+    if not settings.sheets_enabled:
         names = [name for name in names if name != "scribe"]
     headless = options.headless or "dashboard" not in names
     terminal = Terminal() if headless else open_terminal()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,6 +15,8 @@ from pj.channels.files import is_locked, replace_atomic
 from pj.channels.rundir import RunDir
 from pj.channels.stats import read_stats
 from pj.clock import clock_from_env
+from pj.supervision.settings import of_settings
+from pj.supervision.spawn import module_command
 from pj.verbs.common import Options, Refusal, Unavailable, hand_down, print_json, run_dir_of, settings_of
 from pj.verbs.readiness import problems
 
@@ -43,7 +47,8 @@ def up(options: Options) -> int:
     ensure_sessions(folder.session_file, clock_from_env().now_ns(), settings.session_overrides)
     if settings.profile == "live" and not _ruled(folder):
         print("live starts disarmed: no entry is sent until 'pj arm'")
-    return _run_process("pj.processes.sentinel_watchdog", ["--headless"] if options["headless"] else [])
+    argv = ["--settings", of_settings(settings).to_json()]
+    return _become("pj.processes.sentinel_watchdog", [*argv, "--headless"] if options["headless"] else argv)
 
 
 def bridge(options: Options) -> int:
@@ -77,6 +82,18 @@ def _run_process(module: str, argv: list[str] | None = None) -> int:
     if not isinstance(code, int):
         raise TypeError(f"{module}.main returned {code!r} and not an exit code")
     return code
+
+
+def _become(module: str, argv: list[str]) -> int:
+    """Run ``module`` in the place of this process, which lives for weeks and needs nothing of the command line.
+
+    Windows cannot replace a process (its exec starts another one and ends this one): there it runs inside this one.
+    """
+    if sys.platform != "win32":
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execv(sys.executable, module_command(module, *argv))  # noqa: S606 - our own constant list, no shell
+    return _run_process(module, argv)
 
 
 def stop(options: Options) -> int:

@@ -176,7 +176,7 @@ def test_systemd_reads_back_what_was_meant(folder: str, choice: list[str]) -> No
 def test_launchd_reads_back_what_was_meant(folder: str, choice: list[str]) -> None:
     service = posix(folder, choice)
     read = plistlib.loads(launchd_plist(service))
-    assert read["ProgramArguments"] == list(service.keeper_command("--launchd"))
+    assert read["ProgramArguments"] == list(service.keeper_command)
     assert read["WorkingDirectory"] == service.folder
     assert read["StandardErrorPath"] == service.log
 
@@ -187,7 +187,7 @@ def test_the_task_scheduler_reads_back_what_was_meant(folder: str, choice: list[
     service = replace(
         WINDOWS, program=f"{DRIVE}\\{folder}\\python.exe", choice=tuple(choice), folder=f"{DRIVE}\\{folder}"
     )
-    texts = (*service.keeper_command(), service.folder)
+    texts = (*service.keeper_command, service.folder)
     if any(text.count("%") > 1 and re.search("%[^%]+%", text) for text in texts):
         with pytest.raises(ServiceError, match="Task Scheduler would replace"):
             task_xml(service)
@@ -196,7 +196,7 @@ def test_the_task_scheduler_reads_back_what_was_meant(folder: str, choice: list[
     read = {
         name: task.findtext(f".//{{{TASK_NAMESPACE}}}{name}") for name in ("Command", "Arguments", "WorkingDirectory")
     }
-    assert [read["Command"], *windows_arguments(read["Arguments"] or "")] == list(service.keeper_command())
+    assert [read["Command"], *windows_arguments(read["Arguments"] or "")] == list(service.keeper_command)
     assert read["WorkingDirectory"] == service.folder
 
 

@@ -7,7 +7,8 @@ the same everywhere: 0 (the operator stopped it) and 2 (configuration) are not s
 * systemd does all of it: the Sentinel is its own service (``pj up``) and pings (Type=notify, WatchdogSec).
 * launchd knows only "0 or not 0" and no watchdog; Task Scheduler starts a failed task at most 255 times, a minute
   later, and no document of its maker says that an exit code is a failure. There ``pj service run`` (keeper.py) stands
-  between, keeps these rules, and is itself started at logon by the manager.
+  between, keeps these rules, and is itself started at logon by the manager. It ends with 0 where a start would not
+  help (--settle), because the manager would start any other code again.
 
 No environment and no secret stands in any of the files: ``.env`` beside the settings file is read by the daemon
 itself. A value that a manager would change on its way (a control character, ``%NAME%`` on Windows) is refused.
@@ -45,6 +46,7 @@ TASK_PRIORITY: Final = "5"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 #: systemd refuses these in the name of a program (string_is_safe), however they are quoted.
 _UNSAFE_PROGRAM: Final = re.compile(r"[\"'\\]")
+_ABSOLUTE: Final = re.compile(r"/|[A-Za-z]:[\\/]|\\\\")
 _WINDOWS_VARIABLE: Final = re.compile(r"%[^%]+%|\$\(Arg\d+\)")
 
 
@@ -86,9 +88,10 @@ class ServiceDescription:
         """Return the command line of the Sentinel itself."""
         return (self.program, "-P", "-m", "pj.cli", "up", "--headless", *self.choice)
 
-    def keeper_command(self, *more: str) -> tuple[str, ...]:
-        """Return the command line of the keeper that starts and watches the Sentinel."""
-        return (self.program, "-P", "-m", "pj.cli", "service", "run", *more, *self.choice)
+    @property
+    def keeper_command(self) -> tuple[str, ...]:
+        """Return the command line of the keeper, which starts and watches the Sentinel."""
+        return (self.program, "-P", "-m", "pj.cli", "service", "run", "--settle", *self.choice)
 
     @property
     def stop_limit_s(self) -> int:
@@ -114,7 +117,7 @@ def systemd_unit(service: ServiceDescription) -> str:
     SIGKILL on a missed ping, because a hung process answers nothing gentler; LimitCORE=0, because a core file would
     hold the webhook's address. StartLimitIntervalSec=0: a Sentinel that fails again and again is tried for ever.
     """
-    _absolute(service.program, service.folder, windows=False)
+    _absolute(service.program, service.folder)
     return f"""\
 # Written by 'pj service install'; what is changed here is lost at the next one.
 [Unit]
@@ -152,11 +155,11 @@ def launchd_plist(service: ServiceDescription) -> bytes:
 
     Interactive, because launchd slows the processor and the disk of a background process down.
     """
-    _absolute(service.program, service.folder, windows=False)
+    _absolute(service.program, service.folder)
     return plistlib.dumps(
         {
             "Label": launchd_label(service.name),
-            "ProgramArguments": list(service.keeper_command("--launchd")),
+            "ProgramArguments": list(service.keeper_command),
             "WorkingDirectory": service.folder,
             "RunAtLoad": True,
             "KeepAlive": {"SuccessfulExit": False},
@@ -172,10 +175,10 @@ def launchd_plist(service: ServiceDescription) -> bytes:
 
 def task_xml(service: ServiceDescription) -> bytes:
     """Return a task for Windows' Task Scheduler, UTF-16 with a byte-order mark; raise ServiceError."""
-    _absolute(service.program, service.folder, windows=True)
+    _absolute(service.program, service.folder)
     if not service.user:
         raise ServiceError("a Windows task needs the name of the user at whose logon it starts; none was given")
-    command = service.keeper_command()
+    command = service.keeper_command
     for text in (*command, service.folder):
         if found := _WINDOWS_VARIABLE.search(text):
             raise ServiceError(f"{text!r} holds {found[0]!r}, which Task Scheduler would replace; rename that folder")
@@ -254,11 +257,10 @@ def _systemd_path(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def _absolute(*paths: str, windows: bool) -> None:
+def _absolute(*paths: str) -> None:
     for path in paths:
-        found = re.match(r"[A-Za-z]:[\\/]|\\\\", path) if windows else path.startswith("/")
-        if not found:
-            raise ServiceError(f"{path!r} is no absolute path there; a service has no folder of its own to start from")
+        if not _ABSOLUTE.match(path):
+            raise ServiceError(f"{path!r} is no absolute path; a service has no folder of its own to start from")
 
 
 def _in_xml(letter: str) -> bool:

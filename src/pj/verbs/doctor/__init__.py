@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pj import __version__
-from pj.verbs.doctor.masking import Masker, account_secrets, address_secrets
+from pj.verbs.doctor.masking import Masker, account_secrets, address_secrets, misplaced_secrets
 from pj.verbs.doctor.model import Patient
 
 if TYPE_CHECKING:
@@ -80,7 +80,9 @@ def patient_of(settings: Settings, env: Mapping[str, str]) -> Patient:
 
 def masker_of(patient: Patient, options: Mapping[str, Any]) -> Masker:
     """Return the masker that knows every secret this command line can reach."""
-    return Masker([*address_secrets(_variables(patient.env), _addresses(patient, options)), *_keys(patient)])
+    variables = _variables(patient.env)
+    addresses = address_secrets(variables, _addresses(patient, options))
+    return Masker([*addresses, *misplaced_secrets(variables), *_keys(patient)])
 
 
 def _variables(env: Mapping[str, str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ settings), and the keys of the service account's file.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 MASK: Final = "***"
 #: Shorter texts would be found inside ordinary words.
 SHORTEST: Final = 6
+_PIECE: Final = 12
 _ADDRESS_NAMES: Final = ("PJ_TRADERSPOST_WEBHOOK_URL", "PJ__TRADERSPOST__WEBHOOK_URL")
 _KEY_NAMES: Final = ("private_key", "private_key_id", "refresh_token", "client_secret", "token")
 _NO_SECRET: Final = frozenset({"trading", "webhook"})
@@ -59,6 +61,15 @@ def address_secrets(env: Mapping[str, str], more: Iterable[str] = ()) -> Iterato
             yield from (part for part in url.path.split("/") if part not in _NO_SECRET)
 
 
+def misplaced_secrets(env: Mapping[str, str]) -> Iterator[str]:
+    """Yield what stands in the variable for the key's path and is no path: the key itself, or an address."""
+    for text in env.get("PJ_SHEETS_SERVICE_ACCOUNT", "").splitlines():
+        if "{" in text or "://" in text or "private_key" in text:
+            yield text
+            # Its pieces too: an error may cut it at a slash or a name too long.
+            yield from (piece for piece in re.split(r'[/\\"\s]+', text) if len(piece) >= _PIECE)
+
+
 def account_secrets(path: Path) -> Iterator[str]:
     """Yield the secret values of a service account's file; nothing when it cannot be read (a check says so)."""
     try:
@@ -83,3 +94,5 @@ def _forms(secret: str) -> Iterator[str]:
     yield json.dumps(secret)[1:-1]
     yield repr(secret)[1:-1]
     yield from (line for line in secret.splitlines() if not line.startswith("-----"))
+    # Given where a path belongs it is shown as a path: slashes doubled become one, and on Windows they turn.
+    yield str(Path(secret))

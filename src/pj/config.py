@@ -89,6 +89,7 @@ class Ibkr(Section):
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Port = 4002
     client_id: Annotated[int, Field(ge=0, le=2**31 - 1)] = 11
+    flatten_client_id: Annotated[int, Field(ge=0, le=2**31 - 100)] = 61
     library: Literal["auto", "ib_insync", "ib_async"] = "auto"
     account: str = ""
     connect_timeout_s: PositiveS = 4.0

@@ -131,6 +131,11 @@ class RunDir:
         return self.state_folder / "alerts.jsonl"
 
     @property
+    def flatten_log(self) -> Path:
+        """Return the record of every step that ``pj flatten`` took, one JSON object per line."""
+        return self.state_folder / "flatten.jsonl"
+
+    @property
     def session_file(self) -> Path:
         """Return the trading schedule that the calendar wrote."""
         return self.state_folder / "sessions.json"

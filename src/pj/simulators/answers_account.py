@@ -28,7 +28,12 @@ def _values(core: Core) -> dict[str, tuple[str, str]]:
 def _position_frame(core: Core, future: Future) -> bytes:
     held = core.book.account.position(future)
     cost = float(held.average_ticks * future.instrument.tick_cents / 100)
-    return replies.position(core.book.account.account_id, future, held.quantity, cost)
+    return replies.position(core.book.account.account_id, future, _reported(core, future), cost)
+
+
+def _reported(core: Core, future: Future) -> int:
+    stale = core.faults.stale
+    return core.book.account.position(future).quantity if stale is None else stale.get(future, 0)
 
 
 def _portfolio_frame(core: Core, future: Future) -> bytes:
@@ -69,7 +74,7 @@ def positions(core: Core, session: Session, fields: Fields) -> None:
     """Answer reqPositions: the open positions, then changes."""
     del fields
     session.positions = True
-    held = [future for future, position in core.book.account.positions.items() if position.quantity]
+    held = [future for future in core.book.account.positions if _reported(core, future)]
     session.send(*(_position_frame(core, future) for future in held), replies.position_end())
 
 

@@ -44,6 +44,10 @@ def place_order(core: Core, session: Session, fields: Fields) -> None:
         _answer_what_if(core, session, order)
         return
     core.next_ids[session.client_id] = max(expected, order_id + 1)
+    if core.faults.reject and key not in core.book.orders:
+        core.faults.reject -= 1
+        session.error(order_id, 201, "Order rejected - reason:planted")
+        return
     now = core.clock.now_ns()
     publish(core, core.book.place(order, core.market, now, is_open=is_open(now)))
 

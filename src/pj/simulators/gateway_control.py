@@ -4,7 +4,9 @@
 ``{"verb": "silent", "on": true}`` keeps subscriptions and sends no market data; ``mute`` sends nothing at all until
 ``"on": false``; ``refuse`` closes new connections at once. ``{"verb": "error", "code": 1100, "text": "..."}`` sends an
 error or notice (``"id"``, default -1). ``{"verb": "burst", "count": N}`` sends N extra prints at the last price in one
-write. ``{"verb": "partial", "size": N}`` fills at most N contracts at a time (0 = no limit). ``status`` only reports.
+write. ``{"verb": "partial", "size": N}`` fills at most N contracts at a time (0 = no limit).
+``{"verb": "reject", "count": N}`` answers the next N orders with error 201.
+``{"verb": "stale", "on": true}`` goes on reporting the positions of this moment. ``status`` only reports.
 """
 
 from __future__ import annotations
@@ -64,6 +66,8 @@ class Control:
             "error": self._error,
             "burst": self._burst,
             "partial": self._partial,
+            "reject": self._reject,
+            "stale": self._stale,
         }
 
     def obey(self, line: bytes | str) -> dict[str, Any]:
@@ -116,6 +120,14 @@ class Control:
 
     def _partial(self, command: dict[str, Any]) -> None:
         self._core.book.fill_cap = max(0, _whole(command, "size", None))
+
+    def _reject(self, command: dict[str, Any]) -> None:
+        self._core.faults.reject = max(0, _whole(command, "count", 1))
+
+    def _stale(self, command: dict[str, Any]) -> None:
+        held = self._core.book.account.positions
+        frozen = {future: position.quantity for future, position in held.items()}
+        self._core.faults.stale = frozen if command.get("on", True) is True else None
 
 
 class ControlPort(asyncio.Protocol):

@@ -67,12 +67,15 @@ class Faults:
     """Hold the faults switched on through the control port.
 
     ``silent``: subscriptions stay, no market data is sent. ``mute``: nothing at all is sent, as by a hung gateway.
-    ``refuse``: new connections are closed at once.
+    ``refuse``: new connections are closed at once. ``reject``: so many new orders are answered with error 201.
+    ``stale``: positions as reported from now on, whatever is filled (they lag fills at a real gateway, too).
     """
 
     silent: bool = False
     mute: bool = False
     refuse: bool = False
+    reject: int = 0
+    stale: dict[Future, int] | None = None
 
 
 @dataclass(slots=True)

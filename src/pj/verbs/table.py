@@ -180,6 +180,35 @@ VERBS: Final[tuple[Verb, ...]] = (
         SETTINGS,
         codes=(0, 1, 2, 3),
     ),
+    Verb(
+        "flatten",
+        "Close what is open at the broker, without engine or bridge, and verify it.",
+        "pj.verbs.flatten:flatten",
+        (
+            *SETTINGS,
+            Argument("--yes", "do not ask", kind="flag"),
+            Argument("--all", "also the other symbols: every future is closed, every order cancelled", kind="flag"),
+            Argument("--timeout", "real seconds in all", kind="float", default=30.0, metavar="S"),
+            JSON,
+        ),
+        object_output(
+            "how it ended (FLAT NOTHING NOT_FLAT UNVERIFIED DECLINED INTERRUPTED UNREACHABLE), what was seen first",
+            end=_TEXT,
+            verified=_TRUTH,
+            why=_TEXT,
+            route=_TEXT,
+            position_source=_TEXT,
+            seen=_OBJECT,
+            kill_switch=_TRUTH,
+            record=_TEXT,
+            seconds={"type": "number"},
+        ),
+        codes=(0, 1, 2, 3),
+        detail=(
+            "It throws the kill switch, shows what the broker holds and asks; 0 only when flat is verified"
+            " (paper: nothing to verify), 1 not flat or UNVERIFIED, 3 broker unreachable."
+        ),
+    ),
     _process("bridge", "Run only the bridge: IBKR's feed to files."),
     _process("engine", "Run only the engine: files to decisions and orders."),
     _process("scribe", "Run only the scribe: files to Google Sheets."),

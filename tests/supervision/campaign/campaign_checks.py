@@ -20,7 +20,9 @@ NS_PER_S = 10**9
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    """Return a CSV's rows."""
+    """Return a CSV's rows; an absent file has none."""
+    if not path.exists():
+        return []
     with path.open(encoding="utf-8", newline="") as lines:
         return list(csv.DictReader(lines))
 

@@ -72,6 +72,12 @@ class Demo:
         """Return the last heartbeat of a process."""
         return read_stats(self.run.folder.state(name))
 
+    def now(self, name: str) -> Stats:
+        """Return the last heartbeat of a process that has one."""
+        found = self.stats(name)
+        assert found is not None, f"{name} has no stats file"
+        return found
+
     def gauges(self, name: str) -> dict[str, Any]:
         """Return the gauges of a process, empty while there are none."""
         stats = self.stats(name)
@@ -165,22 +171,40 @@ def serving(folder: Path) -> Iterator[tuple[psutil.Process, str]]:
 
 
 @contextmanager
-def demo(
-    folder: Path, settings: Mapping[str, str], *, speed: float, begin: str = "09:25", end: str = "16:40"
-) -> Iterator[Demo]:
-    """Start a demo over ``folder``, wait until its first bar is closed, and leave nothing of it behind."""
-    options = {"run_dir": str(folder), "headless": True, "from": begin, "to": end, "speed": speed}
+def started(folder: Path, settings: Mapping[str, str], *, speed: float) -> Iterator[Demo]:
+    """Start a demo over ``folder``, wait for nothing, and leave nothing of it behind."""
+    options = {"run_dir": str(folder), "headless": True, "from": "09:25", "to": "16:40", "speed": speed}
     one = Demo(start(plan_from_options(options), settings))
     try:
-        wait_for("the first bar", lambda: one.gauges("engine").get("bars", 0) >= 1, 60 + 120 / speed)
-        wait_for("all processes", lambda: one.all_restored({}), 60)
         yield one
     finally:
         one.stop()
         wait_for("every process to end", lambda: not one.left(), 20)
 
 
+@contextmanager
+def demo(folder: Path, settings: Mapping[str, str], *, speed: float, bars: int = 1) -> Iterator[Demo]:
+    """Start a demo as ``started`` does and wait until all its processes run and ``bars`` bars are closed."""
+    with started(folder, settings, speed=speed) as one:
+        wait_for("all processes", lambda: one.all_restored({}), 90)
+        wait_for("the first bars", lambda: one.gauges("engine").get("bars", 0) >= bars, 90 + 120 / speed)
+        yield one
+
+
 def pj(one: Demo, *arguments: str, limit_s: float = 60) -> subprocess.CompletedProcess[str]:
     """Run a verb of the command line as the operator of this demo would."""
+    return pj_in(one.run.env, *arguments, limit_s=limit_s)
+
+
+def pj_in(env: Mapping[str, str], *arguments: str, limit_s: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run a verb of the command line in an environment."""
     command = [sys.executable, "-P", "-m", "pj.cli", *arguments]
-    return subprocess.run(command, env=dict(one.run.env), capture_output=True, text=True, timeout=limit_s, check=False)
+    return subprocess.run(command, env=dict(env), capture_output=True, text=True, timeout=limit_s, check=False)
+
+
+def status(env: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+    """Return the exit code of ``pj status --json`` and what it says."""
+    done = pj_in(env, "status", "--json")
+    assert not done.stderr, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    return done.returncode, report

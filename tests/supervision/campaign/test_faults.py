@@ -86,14 +86,12 @@ def inflict(one: Demo, fault: Fault, random: Random, limit_s: float) -> Outcome:
     """Send the signal and measure until the replacement's heartbeat says that the state is restored."""
     time.sleep(fault.pause_s)
     at_order = fault.at_order and wait_for_order(one, random)
-    old = one.stats(fault.child)
-    assert old is not None
+    old = one.now(fault.child)
     begun = time.monotonic()
     os.kill(old.pid, fault.number)
     wait_for(f"{fault.child} after {fault.kind}", lambda: one.restored(fault.child, old), limit_s, step_s=0.004)
     ms = (time.monotonic() - begun) * 1000
-    new = one.stats(fault.child)
-    assert new is not None
+    new = one.now(fault.child)
     return Outcome(fault.child, fault.kind, old.pid, new.pid, round(ms, 1), at_order)
 
 

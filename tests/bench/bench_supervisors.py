@@ -1,7 +1,7 @@
 """Measure the Sentinel beside supervisord and circus: same children, same run, same load.
 
 ``python -P tests/bench/bench_supervisors.py --trials 50 [--peers supervisord,circus | none] [--scratch DIR]
-[--json FILE]`` takes about 25 minutes. It installs the peers by pip into DIR (a folder outside the repository, kept; by
+[--json FILE]`` takes about 20 minutes. It installs the peers by pip into DIR (a folder outside the repository, kept; by
 default a temporary one), runs each with its defaults and, marked *, tuned, and prints one table. No time is asserted.
 
 Exit codes: 0 measured, 1 a tool did not start, 2 usage, 3 the peers could not be installed.
@@ -30,7 +30,7 @@ from peers.report import table  # noqa: E402
 from peers.tools import NAMES, PEERS, SENTINEL, BenchFailed, Place, Started, Tool, await_start, begin  # noqa: E402
 
 ROOT = HERE.parents[1]
-SETTLE_S = 3.0
+SETTLE_S = 2.0
 CRASHING = "engine"
 
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 BENCH = Path(__file__).parents[1] / "bench" / "bench_supervisors.py"
-SHORT = ["--trials", "2", "--stops", "1", "--relaunches", "1", "--idle-s", "1", "--crash-s", "2", "--seed", "7"]
+SHORT = ["--trials", "2", "--stops", "1", "--relaunches", "1", "--idle-s", "1", "--crash-s", "9", "--seed", "7"]
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals to real processes")
 
@@ -34,9 +34,11 @@ def test_the_benchmark_measures_the_real_sentinel(tmp_path: Path) -> None:
     assert hang["n"] == 1 and hang["never"] == 0 and hang["median"] > 1  # a heartbeat, not the last one of the hung
     assert figures["relaunch"]["sentinel"] == [{"most": 1, "after_most": 1, "after_fewest": 1}]
     loop = figures["crash_loop"]["sentinel"]
-    assert loop["starts"] > 1 and loop["others_alive"] == 3
+    assert loop["starts"] > 5 and loop["others_alive"] == 3
+    assert loop["alert_rows"] == 1 and "CRASH_LOOP" in loop["said"]
     assert figures["idle"]["sentinel"]["processes"] == 1 and figures["idle"]["sentinel"]["rss_mb"] > 5
     assert "kill -9 to first instruction, median ms" in done.stdout
+    assert done.stdout.count("of at most") == 5
     left = [one.info["cmdline"] for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"]]
     assert not [words for words in left if any(str(tmp_path) in word for word in words)]
 

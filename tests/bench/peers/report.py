@@ -61,6 +61,17 @@ def _ratios(result: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
             yield f"ratio sentinel / other: {label}", cells
 
 
+def _bounds(result: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what the Sentinel is to reach and whether this run saw it; ``never`` is over every bound."""
+    kill, stop, idle = result["kill_ms"][OURS], result["stop_s"][OURS], result["idle"][OURS]
+    bounds = [("kill -9 median", kill["median"], 100, "ms"), ("kill -9 p95", kill["p95"], 300, "ms")]
+    bounds += [("SIGSTOP max", stop["max"], 8, "s"), ("idle", idle["cpu_percent"], 0.5, "% of one core")]
+    bounds += [("idle", idle["rss_mb"], 40, "MB")]
+    for label, value, bound, unit in bounds:
+        kept = "kept" if value is not None and value <= bound else "NOT KEPT"
+        yield f"sentinel {label}: {_figure(value, 2)} of at most {bound} {unit}: {kept}"
+
+
 def table(result: Mapping[str, Any]) -> list[str]:
     """Return the table's lines."""
     facts = result["facts"]
@@ -80,4 +91,4 @@ def table(result: Mapping[str, Any]) -> list[str]:
         for label, cells in rows
     ]
     told = {name: found["said"] for name, found in result["crash_loop"].items() if found["said"]}
-    return [*lines, "", *(f"crash loop, {name} said: {words}" for name, words in told.items())]
+    return [*lines, "", *_bounds(result), *(f"crash loop, {name} said: {words}" for name, words in told.items())]

@@ -33,7 +33,10 @@ goto hold
 
 :no_python
 set "PJ_CODE=2"
-echo PJ Engine needs Python 3.11, 3.12 or 3.13, and none was found.
+set "PJ_FOUND="
+for /f "tokens=2" %%P in ('python --version 2^>nul') do set "PJ_FOUND=%%P"
+if not defined PJ_FOUND echo PJ Engine needs Python 3.11, 3.12 or 3.13, and none was found.
+if defined PJ_FOUND echo PJ Engine needs Python 3.11, 3.12 or 3.13, and the one found is %PJ_FOUND%.
 echo Install it from python.org with "Add python.exe to PATH" ticked, then start again.
 goto hold
 
@@ -53,6 +56,9 @@ if not errorlevel 1 set "PJ_PYTHON=py -%1"
 exit /b 0
 
 :try_python
-python -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))" >nul 2>nul
-if not errorlevel 1 set "PJ_PYTHON=python"
+call python -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))" >nul 2>nul
+if errorlevel 1 exit /b 0
+set "PJ_PYTHON=python"
+rem A python that is itself a batch file (pyenv-win) would end this one without call.
+for %%P in (python.exe) do if "%%~$PATH:P"=="" set "PJ_PYTHON=call python"
 exit /b 0

@@ -99,6 +99,10 @@ class PriceText:
         self._ticks: dict[str, int | None] = {"": None}
         self._text: dict[int | None, str] = {None: ""}
 
+    def known(self) -> Mapping[str, int | None]:
+        """Return the prices read so far by their text, empty text included."""
+        return self._ticks
+
     def text(self, ticks: int | None) -> str:
         """Return points text; empty for None."""
         known = self._text.get(ticks)

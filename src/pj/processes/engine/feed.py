@@ -15,11 +15,12 @@ from typing import Final
 from live.bar_builder import BarBuilder, ClockJumped, Output, TickRefused
 from live.market import NS_PER_S, Bar, Instrument, Tick, TickKind
 from pj.channels.appender import read_range
+from pj.channels.catchup import CatchUpParser
 from pj.channels.csvlog import CsvLog, read_rows
 from pj.channels.formats import LATE_COLUMNS, TAPE_COLUMNS, PriceText
 from pj.channels.rundir import DayPaths, RunDir
 from pj.channels.tailer import DayFollower, Position
-from pj.channels.tape import BadRow, TapeParser
+from pj.channels.tape import BadRow
 from pj.clock import Clock
 
 LINE_BYTES: Final = 4096
@@ -48,6 +49,7 @@ class TapeFeed:
         self.jumps: list[ClockJumped] = []
         self.marks: list[Tick] = []
         self.want_marks = False
+        self._catching_up = False
         self._run_dir = run_dir
         self._prices = PriceText(instrument)
         self._grace_ns = int(grace_s * NS_PER_S)
@@ -77,8 +79,10 @@ class TapeFeed:
     def poll(self, clock: Clock | None = None) -> tuple[list[Bar], bool]:
         """Return the bars that the next chunk of rows closes, and whether there was a chunk.
 
-        ``clock`` is read after the rows; without one the rows close minutes by themselves (catching up).
+        ``clock`` is read after the rows; without one the rows close minutes by themselves (catching up, in a hurry:
+        see ``pj.channels.catchup``).
         """
+        self._catching_up = clock is None and not self.want_marks
         ticks = self._follower.poll()
         if not ticks:
             return [], False
@@ -97,8 +101,8 @@ class TapeFeed:
             self._late_log = None
 
     def _follow(self, start: Position | date) -> DayFollower[Tick]:
-        def parser(_day: date, at_start: bool) -> TapeParser:
-            return TapeParser(self._prices, at_start=at_start, on_bad=self._bad)
+        def parser(_day: date, at_start: bool) -> CatchUpParser:
+            return CatchUpParser(self._prices, lambda: self._catching_up, at_start=at_start, on_bad=self._bad)
 
         return DayFollower(self._run_dir, "live_market_data.csv", parser, start)
 

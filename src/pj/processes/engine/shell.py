@@ -100,7 +100,7 @@ class Shell:
         self._take_account(parts)
         self._take_answers(parts)
         check_kill(parts.core, self.context)
-        self.phase = "RUNNING" if parts.feed.last_row_ns else "WAITING"
+        self._enter("RUNNING" if parts.feed.last_row_ns else "WAITING")
         if time.monotonic() - self._kept_at > KEEP_EVERY_S:
             self._kept_at = time.monotonic()
             self.notifier.watch(self.context.run_dir.day_at(self.clock.now_ns()).folder)
@@ -219,6 +219,11 @@ class Shell:
         parts.core.book.note("ALARM", {"code": FENCED, "text": str(lost)}, durable=True)
 
     # -- saying how it goes --------------------------------------------------------------------------
+
+    def _enter(self, phase: str) -> None:
+        """Say a new phase at once: who waits for RUNNING after a crash need not wait for the next due beat."""
+        if phase != self.phase:
+            self._beat(phase)
 
     def _breathe(self) -> None:
         if self.stats.due():

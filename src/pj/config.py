@@ -7,7 +7,6 @@ to do. Secrets come from the environment or ``.env`` only and are never printed.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -217,7 +216,9 @@ class Settings(Section):
             self.params()
         except ParamsError as error:
             unknown = [name for name in self.strategy.pj if name not in PARAMETERS]
-            near = difflib.get_close_matches(unknown[0], PARAMETERS, 1) if unknown else []
+            from difflib import get_close_matches  # here and below: only a mistake needs it
+
+            near = get_close_matches(unknown[0], PARAMETERS, 1) if unknown else []
             if near:
                 raise ValueError(f"strategy.pj: unknown parameter {unknown[0]!r}; did you mean {near[0]!r}?") from None
             raise ValueError(f"strategy.pj: {error}") from None
@@ -380,7 +381,9 @@ def _sentence(error: ValidationError, origins: Mapping[str, str]) -> str:
         known = [name for name, _ in _leaves(Settings().model_dump(mode="json"))]
         block, dot, _ = key.rpartition(".")
         blocks = [name for name in Settings.model_fields if _is_block(name)]
-        near = difflib.get_close_matches(key, known + blocks, 1, 0.5) or [
+        from difflib import get_close_matches
+
+        near = get_close_matches(key, known + blocks, 1, 0.5) or [
             name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]
         ]
         inside = ", ".join(name for name in known if name.rpartition(".")[:2] == (block, dot))

@@ -120,8 +120,11 @@ def test_variables_with_a_telling_name_are_learned_others_not() -> None:
     assert redact(text) == "*** *** *** *** config-xyz home-xyz abc"
 
 
-def test_parts_of_a_webhook_are_masked_alone() -> None:
+@pytest.mark.parametrize("before", ["", UUID])
+def test_parts_of_a_webhook_are_masked_alone(before: str) -> None:
+    learn(before)
     learn(HOOK)
+    learn(before)
     assert redact(f"id {UUID} password 9c0ffee0deadbeef9c0ffee0") == f"id {UUID[:8]}... password ***"
     assert shown_id(shown_id(UUID)) == shown_id(UUID)
 

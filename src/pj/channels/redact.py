@@ -106,7 +106,8 @@ def learn(value: str) -> None:
 
 
 def _add(value: str, shown: str) -> None:
-    if len(value) >= SHORTEST and value not in _known.shown:
+    # The id of a webhook may have been learned as a value of its own: its first characters may be seen all the same.
+    if len(value) >= SHORTEST and (value not in _known.shown or _known.shown[value] == MASK != shown):
         _known.add(value, shown)
 
 

@@ -76,12 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     run_dir = RunDir(settings.run_dir, settings.instrument).create()
     log = open_log(settings.run_dir, NAME)
     stats = StatsWriter(run_dir.state(NAME), NAME, os.environ.get("PJ_INSTANCE") or uuid.uuid4().hex)
-    try:
-        if not settings.sheets.enabled:
-            return _idle(stats, clock, stop)
-        return _copy(settings, clock, run_dir, log, stats, stop)
-    finally:
-        log.close()
+    code = _copy(settings, clock, run_dir, log, stats, stop) if settings.sheets.enabled else _idle(stats, clock, stop)
+    log.close()  # not after an exception: the log takes its traceback
+    return code
 
 
 def _copy(

@@ -13,7 +13,6 @@ from pj.channels.files import WriteFailed
 from pj.channels.redact import guard_process, learn
 from pj.clock import ClockError, clock_from_env
 from pj.config import ConfigError, load_settings
-from pj.dashboard.app import once, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = load_settings()
         learn(settings.traderspost.webhook_url.get_secret_value())
         clock = clock_from_env()
+        from pj.dashboard.app import once, run  # brings rich: not for a wrong key or --help
+
         if options.once or options.export_svg:
             return once(settings, clock, options.size, options.export_svg)
         return run(settings, clock, headless=options.headless)

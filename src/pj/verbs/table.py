@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from pj.verbs.arguments import JSON, PROFILE, SETTINGS
 from pj.verbs.schema import Argument, Verb, object_output
-
-CONFIG: Final = Argument("--config", "the settings file to use instead of ./config.yaml", kind="path")
-SET: Final = Argument("--set", "one setting, e.g. ibkr.port=4001; may be repeated", repeat=True, metavar="KEY=VALUE")
-RUN_DIR: Final = Argument("--run-dir", "the run folder (setting run_dir)", kind="path", metavar="DIR")
-JSON: Final = Argument("--json", "report as JSON on stdout", kind="flag")
-SETTINGS: Final = (CONFIG, SET, RUN_DIR)
+from pj.verbs.table_service import SERVICE_VERBS
 
 _TEXT: Final = {"type": "string"}
 _WHOLE: Final = {"type": "integer"}
@@ -36,15 +32,6 @@ _TAPE: Final = (
     Argument("--seed", "seed of the market generator", kind="int"),
 )
 
-_PROFILE: Final = (
-    Argument("--profile", "setting profile", choices=("paper", "live")),
-    Argument("--live", "confirm that real money is meant; needed with the live profile", kind="flag"),
-)
-_NAME: Final = Argument("--name", "name of the service, for several on one machine", default="pj-engine")
-_SERVICE: Final = (*SETTINGS, *_PROFILE, _NAME)
-_KIND: Final = Argument(
-    "--kind", "service manager; this machine's when left out", choices=("systemd", "launchd", "task")
-)
 _PROCESS_DETAIL: Final = "It stops on Ctrl-C. Usually the Sentinel starts it ('pj up')."
 
 
@@ -92,7 +79,7 @@ VERBS: Final[tuple[Verb, ...]] = (
         "pj.verbs.daemon:up",
         (
             *SETTINGS,
-            *_PROFILE,
+            *PROFILE,
             Argument("--headless", "no dashboard on this terminal", kind="flag"),
         ),
         codes=(0, 2, 3, 4),
@@ -217,55 +204,7 @@ VERBS: Final[tuple[Verb, ...]] = (
         "Show the console of a run.",
         Argument("--once", "print one frame and leave", kind="flag"),
     ),
-    Verb(
-        "service show",
-        "Print the file by which this machine starts the daemon at logon and starts it again after a failure.",
-        "pj.verbs.service:show",
-        (*_SERVICE, _KIND, JSON),
-        object_output("the service file", kind=_TEXT, path=_TEXT, text=_TEXT),
-        codes=(0, 2),
-        detail="No secret and no environment stands in it: the daemon reads .env beside its settings file.",
-    ),
-    Verb(
-        "service install",
-        "Write the service file and register it with this machine's service manager.",
-        "pj.verbs.service:install",
-        (*_SERVICE, _KIND, Argument("--dry-run", "say what would be done and do nothing", kind="flag"), JSON),
-        object_output(
-            "what was done, and how to go on",
-            kind=_TEXT,
-            path=_TEXT,
-            dry_run=_TRUTH,
-            done=_TEXTS,
-            notes=_TEXTS,
-            start=_TEXT,
-            stop=_TEXT,
-            remove=_TEXT,
-        ),
-        codes=(0, 2, 3),
-        detail="Settings given here are written into it; 'pj up' must be able to run with them.",
-    ),
-    Verb(
-        "service uninstall",
-        "Take the service away from the service manager and remove its file.",
-        "pj.verbs.service:uninstall",
-        (*SETTINGS, _NAME, JSON),
-        object_output("what was done", kind=_TEXT, path=_TEXT, installed=_TRUTH, done=_TEXTS),
-        codes=(0, 2, 3),
-        detail="A running daemon must be stopped first ('pj stop').",
-    ),
-    Verb(
-        "service run",
-        "Keep the Sentinel: start it, watch its heartbeat, start it again. For launchd and Windows' Task Scheduler.",
-        "pj.verbs.service:run",
-        (
-            *SETTINGS,
-            *_PROFILE,
-            Argument("--settle", "end with 0 where another start would not help (exit code 2)", kind="flag"),
-        ),
-        codes=(0, 2, 3),
-        detail="It stops on Ctrl-C or 'pj stop'. Its story is in logs/keeper.log.",
-    ),
+    *SERVICE_VERBS,
     Verb(
         "backtest",
         "Run the engine's own decisions over a Parquet file of 1-minute bars.",

@@ -6,10 +6,12 @@ are exchanged.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pj.channels.redact import guard_process
 from pj.processes import sentinel_watchdog
 
 if TYPE_CHECKING:
@@ -29,4 +31,5 @@ def main(folder: str, modes: dict[str, str]) -> int:
 
 
 if __name__ == "__main__":
+    guard_process(os.environ)
     sys.exit(main(sys.argv[1], dict(pair.split("=") for pair in sys.argv[2:])))

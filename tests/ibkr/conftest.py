@@ -117,12 +117,13 @@ class Rig:
             "PJ__RUN_DIR": str(self.run_dir),
         }
         if self.library == "ib_async":
-            self.env["PYTHONPATH"] = ib_async_path()
+            self.env["PYTHONPATH"] = os.pathsep.join(filter(None, (ib_async_path(), os.environ.get("PYTHONPATH"))))
 
     def gateway(self, *options: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-P", "-m", "pj.simulators.gateway", "--port", str(self.port), "--tape"]
         command += [str(self.tape), "--date", DAY, "--from", "08:00", "--to", "08:59", "--run-dir", str(self.run_dir)]
-        gateway = self._start([*command, *options], {"PYTHONPATH": ""}, stdout=subprocess.PIPE)
+        own = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+        gateway = self._start([*command, *options], own, stdout=subprocess.PIPE)
         assert gateway.stdout is not None
         line = gateway.stdout.readline()
         assert line.startswith("READY gateway"), line

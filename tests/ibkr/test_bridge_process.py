@@ -85,8 +85,7 @@ def test_every_tick_sent_is_on_both_tapes_once_and_in_order(rig: Callable[..., A
     taped = trades(market)
     assert len(taped) > 100
     assert trades(raw) == taped
-    assert taped == sent[: len(taped)]
-    assert len(sent) - len(taped) <= 60, "what was sent while the bridge was stopping"
+    assert taped == sent, "also what was on its way when the bridge was stopped"
     assert len([row for row in raw if row["kind"] == "QUOTE"]) >= 0.9 * len(run.ledger("QUOTE"))
     assert_tape_in_order(market)
     assert_edge_before_later_rows(market)

@@ -12,20 +12,25 @@ import logging
 import random
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final, NoReturn
 
 from live.market import Instrument
 from pj.channels.files import WriteFailed
 from pj.channels.rundir import RunDir
-from pj.channels.stats import BEAT_EVERY_S, StatsWriter
+from pj.channels.stats import BEAT_EVERY_S, StatsWriter, read_stats
 from pj.clock import Clock
 from pj.config import Settings
 from pj.ibkr.account import AccountRecorder
 from pj.ibkr.capture import Capture
 from pj.ibkr.errors import GatewayError, Misconfigured, UnknownContract
+from pj.ibkr.feed_watch import FeedWatch
+from pj.ibkr.liveness import SHIPPED, Patience
 from pj.ibkr.session import Session
 
 STEADY_S: Final = 10.0
+LEAVE_S: Final = 1.5
+DRAIN_S: Final = 1.2
 CONTRACT_TRIES: Final = 3
 PROCESS: Final = "bridge"
 log = logging.getLogger("pj.bridge")
@@ -34,13 +39,29 @@ log = logging.getLogger("pj.bridge")
 class Bridge:
     """Tie capture, account recorder and sessions together; ``run`` returns when asked to stop."""
 
-    def __init__(self, settings: Settings, run: RunDir, instrument: Instrument, clock: Clock, instance: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        run: RunDir,
+        instrument: Instrument,
+        clock: Clock,
+        instance: str,
+        patience: Patience = SHIPPED,
+    ) -> None:
         """Open today's files; raises Locked when another bridge holds them, WriteFailed, TapeDamaged."""
         self._settings = settings
         self._run = run
         self._instrument = instrument
         self._capture = Capture(run, instrument, clock)
         self._recorder = AccountRecorder(run, instrument, self._capture.pace.stamp, settings.ibkr.account)
+        before = read_stats(run.state(PROCESS))
+        probing_s = 3 * (settings.ibkr.probe_s + settings.ibkr.probe_timeout_s)
+        self._feed_watch = FeedWatch(
+            self._capture,
+            run,
+            replace(patience, deaf_s=max(patience.deaf_s, probing_s)),
+            before.gauge("restarts_asked", 0) if before else 0,
+        )
         self._stats = StatsWriter(run.state(PROCESS), PROCESS, instance)
         self._session: Session | None = None
         self._stop = asyncio.Event()
@@ -56,7 +77,8 @@ class Bridge:
     async def run(self) -> None:
         """Live until ``stop``.
 
-        Raises Misconfigured, or WriteFailed and the like when capturing cannot go on.
+        Raises Misconfigured, FeedDead when only a new process can help, or WriteFailed and the like when capturing
+        cannot go on.
         """
         tasks = [asyncio.ensure_future(self._keep_connected()), asyncio.ensure_future(self._beat())]
         try:
@@ -66,6 +88,7 @@ class Bridge:
                     if task.done():
                         task.result()
                 await self._pause(tasks)
+            await self._leave()
         finally:
             self._phase = "STOPPING"
             for task in tasks:
@@ -73,13 +96,30 @@ class Bridge:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._close()
 
+    async def _leave(self) -> None:
+        """Read and write what is on its way, then go; after LEAVE_S go anyway."""
+        self._phase = "STOPPING"
+        if self._session is None:
+            return
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                drained = await self._session.leave(DRAIN_S)
+        except (TimeoutError, ConnectionError) as error:
+            log.warning("LEFT_IN_HASTE error=%r", str(error))
+            return
+        if not drained:
+            log.warning("LEFT_IN_HASTE error=%r", "the gateway did not answer; ticks on their way are lost")
+
     async def _pause(self, tasks: Sequence[asyncio.Task[NoReturn]]) -> None:
-        """Wait for the next beat of the stats, a stop, or the end of a task."""
-        stop = asyncio.ensure_future(self._stop.wait())
-        until: set[asyncio.Task[Any]] = {stop, *tasks}
+        """Wait for the next beat of the stats, a stop, the end of a task, or a session's first data: that is news."""
+        waits = [asyncio.ensure_future(self._stop.wait())]
+        if self._session is not None and not self._session.ready.is_set():
+            waits.append(asyncio.ensure_future(self._session.ready.wait()))
+        until: set[asyncio.Task[Any]] = {*waits, *tasks}
         wait_s = self._stats.due_in_s() or BEAT_EVERY_S  # due at once only when the last beat could not be written
         await asyncio.wait(until, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
-        stop.cancel()
+        for wait in waits:
+            wait.cancel()
 
     async def _beat(self) -> NoReturn:
         while True:
@@ -92,7 +132,9 @@ class Bridge:
         unknown = 0
         while True:
             self._phase = "RECOVERING" if self._sessions else "CONNECTING"
-            session = Session(self._settings, self._run, self._instrument, self._capture, self._recorder)
+            session = Session(
+                self._settings, self._run, self._instrument, self._capture, self._recorder, self._feed_watch
+            )
             self._session = session
             began_s = time.monotonic()
             try:
@@ -126,6 +168,7 @@ class Bridge:
     # -- gauges --------------------------------------------------------------------------------------
 
     def _say(self, phase: str) -> None:
+        self._feed_watch.look_idle()
         session = self._session
         connected = (
             session is not None and session.established and session.client is not None and session.client.connected
@@ -159,7 +202,7 @@ class Bridge:
             "rejected": dict(capture.rejected),
             "gaps": capture.gaps,
             "reconnects": self._sessions if connected else max(0, self._sessions - 1),
-            "resubscribed": session.resubscribed if session else 0,
+            **self._feed_watch.gauges(),
             "last_tick_ns": capture.last_trade_ns,
             "last_data_ns": capture.last_data_ns,
             "last_tick_mono_ns": capture.last_data_mono_ns,

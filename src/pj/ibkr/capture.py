@@ -23,7 +23,7 @@ from pj.channels.tape import GapReason, last_stamp
 from pj.clock import Clock
 from pj.ibkr.beats import Pacemaker
 from pj.ibkr.errors import Misconfigured
-from pj.ibkr.feed import Feed, Reason, Row
+from pj.ibkr.feed import LAST_TYPE, TICK_BY_TICK, TICK_PRICE, Feed, Reason, Row
 from pj.ibkr.mend import mend
 
 DATA_MESSAGES: Final = frozenset({"1", "2", "99"})
@@ -62,6 +62,11 @@ class Capture:
         self.last_data_ns = 0
         self.last_data_mono_ns = 0
         self.last_trade_ns = 0
+        self.heard_trades = 0
+        self.heard_quotes = 0
+        self.heard_lasts = 0
+        self.flushes = 0
+        self.awaits_trades = False
         self.lags_ns: deque[int] = deque(maxlen=SAMPLES)
         self.edges_late_ns: deque[int] = deque(maxlen=SAMPLES)
         self._speed = clock.speed
@@ -69,6 +74,7 @@ class Capture:
         self._waiting_since_ns: int | None = None
         self._pending_rejects: list[tuple[Row, Reason]] = []
         self._quarantine: CsvLog | None = None
+        self._last_shown: tuple[str, ...] = ()
         self._batch_began_ns = 0
         if self._beating:
             self.gaps += 1
@@ -78,20 +84,23 @@ class Capture:
 
     def subscribed(self, contract: str, quotes_id: int, trades_id: int) -> None:
         """Note a new subscription; the feed counts as live from its first data."""
+        self._last_shown = ()
         self.feed.subscribed(contract, quotes_id, trades_id)
         self._waiting_since_ns = time.monotonic_ns()
 
-    def suspect(self, why: GapReason) -> None:
-        """Open a hole from the last row on: nothing is known until data comes again."""
+    def suspect(self, why: GapReason, since_ns: int = 0, *, until_trades: bool = False) -> None:
+        """Open a hole from ``since_ns`` (0: the last row) on: nothing is known until data, or a trade, comes again."""
+        self.awaits_trades = self.awaits_trades or until_trades
         if not self.market.hole_open and self._beating:
             self.gaps += 1
-            self._open_hole(self.market.last_recv_ns, why)
+            self._open_hole(since_ns or self.market.last_recv_ns, why)
         self.live = False
         self._waiting_since_ns = None if why is GapReason.DISCONNECT else time.monotonic_ns()
 
     def go_live(self, stamp_ns: int) -> None:
         """Close the hole, if one is open, and beat from here on."""
         self.live = True
+        self.awaits_trades = False
         self._waiting_since_ns = None
         if not self._beating:
             self._beating = True
@@ -136,10 +145,8 @@ class Capture:
         stamp_ns = self.pace.stamp()
         if stamp_ns >= self.pace.edge_ns:
             self._cross(stamp_ns)
-        if fields[0] in DATA_MESSAGES and self.feed.owns(fields[2 if fields[0] != "99" else 1]):
-            self.last_data_ns, self.last_data_mono_ns = stamp_ns, self._batch_began_ns
-            if not self.live:
-                self.go_live(stamp_ns)
+        if fields[0] in DATA_MESSAGES:
+            self._hear(fields, stamp_ns)
         seen = self.feed.take(fields, stamp_ns)
         self.raw.add(*seen.raw)
         if seen.market is not None:
@@ -148,6 +155,23 @@ class Capture:
                 self.last_trade_ns = stamp_ns
         if seen.rejected:
             self._reject(seen.rejected)
+
+    def _hear(self, fields: list[str], stamp_ns: int) -> None:
+        """Count data of our subscriptions apart; the first of it, or the trade that a hole waits for, is life."""
+        is_trade = fields[0] == TICK_BY_TICK
+        if not self.feed.owns(fields[1 if is_trade else 2]):
+            return
+        self.last_data_ns, self.last_data_mono_ns = stamp_ns, self._batch_began_ns
+        if is_trade:
+            self.heard_trades += 1
+        else:
+            self.heard_quotes += 1
+            if fields[0] == TICK_PRICE and fields[3] == LAST_TYPE:
+                shown = tuple(fields[4:6])
+                self.heard_lasts += bool(self._last_shown) and shown != self._last_shown
+                self._last_shown = shown
+        if not self.live and (is_trade or not self.awaits_trades):
+            self.go_live(stamp_ns)
 
     def on_batch(self) -> None:
         """Write what one TCP read brought."""
@@ -217,6 +241,7 @@ class Capture:
             if self.raw.pending + self.market.pending > MAX_PENDING:
                 raise
             return
+        self.flushes += 1
         if self.write_error:
             log.info("WRITE_RECOVERED")
             self.write_error = ""

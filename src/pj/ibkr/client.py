@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ ErrorSink = Callable[[int, int, str], None]
 MARKET_MESSAGES: Final = (1, 2, 45, 46, 57, 58, 81, 99)
 ACCOUNT_MESSAGES: Final = (3, 5, 6, 11, 59, 61)
 ERROR_MESSAGE: Final = 4
+TIME_MESSAGE: Final = 49
+SLICE_S: Final = 0.25
 CLIENT_ID_IN_USE: Final = 326
 HISTORY_REFUSED: Final = 162
 NO_DATA: Final = "returned no data"
@@ -74,8 +77,11 @@ class GatewayClient:
         self._ib = self._module.IB()
         self._unanswered: set[str] = set()
         self._history_refusal = ""
+        self.probes_heard = 0
+        self._probes_sent = 0
+        self._probe_heard = asyncio.Event()
         self._in_use: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        check_decoder_hook(self._ib, (*MARKET_MESSAGES, *ACCOUNT_MESSAGES, ERROR_MESSAGE), self.library)
+        check_decoder_hook(self._ib, (*MARKET_MESSAGES, *ACCOUNT_MESSAGES, ERROR_MESSAGE, TIME_MESSAGE), self.library)
         self._install()
 
     @classmethod
@@ -126,6 +132,7 @@ class GatewayClient:
         handlers: dict[int, Callable[[list[str]], None]] = self._ib.client.decoder.handlers
         for msg_id, tap in self._hooks.taps.items():
             handlers[msg_id] = self._wrapped(tap, handlers[msg_id])
+        handlers[TIME_MESSAGE] = self._wrapped(self._on_time, handlers[TIME_MESSAGE])
         self._ib.errorEvent += self._on_error
         self._ib.disconnectedEvent += self._on_disconnected
         if self._hooks.on_batch is not None:
@@ -167,8 +174,14 @@ class GatewayClient:
             except Exception as error:  # noqa: BLE001 - likewise
                 self._fail(error)
 
+    def _on_time(self, _fields: list[str]) -> bool:
+        self.probes_heard += 1
+        self._probe_heard.set()
+        return False
+
     def _on_disconnected(self) -> None:
         self.closed.set()
+        self._probe_heard.set()
 
     # -- session -------------------------------------------------------------------------------------
 
@@ -199,20 +212,41 @@ class GatewayClient:
     async def probe(self, timeout_s: float) -> int:
         """Ask the gateway's time; return it in epoch seconds.
 
-        A gateway that sends other bytes meanwhile is slow, not dead: only silence raises GatewayUnavailable.
+        A gateway that sends other bytes meanwhile is slow, not dead (0 is returned): only silence raises
+        GatewayUnavailable. The time-out counts in slices: sleep of the machine, gateway and all, is not silence.
         """
         before = self.traffic()
+        self._probes_sent += 1
+        answer = asyncio.ensure_future(self._ib.reqCurrentTimeAsync())
         try:
-            moment = await asyncio.wait_for(self._ib.reqCurrentTimeAsync(), timeout_s)
-        except TimeoutError as error:
-            if self.traffic() > before:
-                return 0
-            raise GatewayUnavailable(
-                f"the gateway at {self.endpoint} did not answer a probe within {timeout_s} s"
-            ) from error
+            for _ in range(max(1, math.ceil(timeout_s / SLICE_S))):
+                await asyncio.wait({answer}, timeout=min(SLICE_S, timeout_s))
+                if answer.done():
+                    moment = await answer
+                    return int(moment.timestamp()) if moment else 0
         except ConnectionError as error:
             raise GatewayUnavailable(f"the gateway at {self.endpoint} dropped the connection") from error
-        return int(moment.timestamp()) if moment else 0
+        finally:
+            answer.cancel()
+        if self.traffic() > before:
+            return 0
+        raise GatewayUnavailable(f"the gateway at {self.endpoint} did not answer a probe within {timeout_s} s")
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Return whether everything was read that the gateway sent before this question: its answer comes behind it.
+
+        Answers to earlier probes are told apart by their number. False after ``timeout_s`` or when the wire broke.
+        """
+        self._probes_sent += 1
+        self._ib.client.reqCurrentTime()
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.probes_heard < self._probes_sent and self.connected:
+                    self._probe_heard.clear()
+                    await self._probe_heard.wait()
+        except TimeoutError:
+            return False
+        return self.connected
 
     # -- contracts and data ---------------------------------------------------------------------------
 
@@ -251,10 +285,13 @@ class GatewayClient:
         self._ib.client.reqTickByTickData(req_id, contract.native, "Last", 0, False)
         return req_id
 
-    def unsubscribe(self, quotes_id: int, trades_id: int) -> None:
-        """Cancel both subscriptions."""
-        self._ib.client.cancelMktData(quotes_id)
-        self._ib.client.cancelTickByTickData(trades_id)
+    def unsubscribe_quotes(self, req_id: int) -> None:
+        """Cancel the quote subscription of that request."""
+        self._ib.client.cancelMktData(req_id)
+
+    def unsubscribe_trades(self, req_id: int) -> None:
+        """Cancel the trade subscription of that request."""
+        self._ib.client.cancelTickByTickData(req_id)
 
     async def minute_bars(self, contract: Contract, days: int, timeout_s: float = 30.0) -> list[Any]:
         """Return 1-minute TRADES bars of the last ``days`` days, oldest first, as the library's BarData.

@@ -33,3 +33,7 @@ class LibraryUnusable(Misconfigured):
 
 class AccountMissing(Misconfigured):
     """Report that the configured account is not under this login."""
+
+
+class FeedDead(RuntimeError):
+    """Report a feed that neither a new subscription nor a new connection brought back: the process must restart."""

@@ -176,14 +176,16 @@ class Feed:
         return self._ask.text
 
     def subscribed(self, contract: str, quotes_id: int, trades_id: int) -> None:
-        """Take contract and request ids of a new subscription; quote and time reference of the old one are void."""
+        """Take contract and request ids; quote, or time reference, of a subscription that ended are void."""
         self.contract = contract
+        if self._quotes_id != str(quotes_id):
+            self._bid, self._ask = _Side(), _Side()
+            self._held = None
+            self.market_data_type = 0
+        if self._trades_id != str(trades_id):
+            self._last_exch_s = 0
+            self._backward.clear()
         self._quotes_id, self._trades_id = str(quotes_id), str(trades_id)
-        self._bid, self._ask = _Side(), _Side()
-        self._held = None
-        self._last_exch_s = 0
-        self._backward.clear()
-        self.market_data_type = 0
 
     def owns(self, req_id: str) -> bool:
         """Return whether the request id is one of the current subscriptions."""

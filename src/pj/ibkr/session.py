@@ -1,8 +1,8 @@
 """Live one connection: connect, find the contract, subscribe, fetch history, watch, until it ends.
 
 Four things are watched apart: the socket (closed), the gateway's mind (probe), the data of our subscriptions
-(silence, 1100/2103 and their ends), and the account (position changes ask for executions). 21xx notices never tear
-the socket down: 2103/1100 open a hole at once, 2104/1101/1102 subscribe anew, any data closes the hole
+(``FeedWatch``, 1100/2103 and their ends), and the account (position changes ask for executions). 21xx notices never
+tear the socket down: 2103/1100 open a hole at once, 2104/1101/1102 subscribe anew, data closes the hole
 (reference/tws.md section 1).
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Final, NoReturn
@@ -25,8 +24,10 @@ from pj.ibkr.account import AccountRecorder
 from pj.ibkr.capture import Capture
 from pj.ibkr.client import ERROR_MESSAGE, MARKET_MESSAGES, Endpoint, GatewayClient, Hooks
 from pj.ibkr.contracts import Contract
-from pj.ibkr.errors import AccountMissing, GatewayError, GatewayUnavailable
+from pj.ibkr.errors import AccountMissing, FeedDead, GatewayError, GatewayUnavailable
+from pj.ibkr.feed_watch import FeedWatch
 from pj.ibkr.history import fetch_history, write_history
+from pj.ibkr.liveness import Rung
 
 FEED_LOST: Final = frozenset({1100, 2103, 2110, 10182, 10197})
 FEED_BACK: Final = frozenset({1102, 2104})
@@ -34,9 +35,6 @@ DATA_LOST: Final = 1101
 FEED_REFUSED: Final = frozenset({200, 354, 420, 10089, 10090, 10168, 10186, 10187, 10189, 10190})
 QUIET_CODES: Final = frozenset({2104, 2105, 2106, 2107, 2108, 2119, 2158})
 FIRST_DATA_S: Final = 1.0
-SILENT_S: Final = 30.0
-RESUBSCRIBE_MIN_S: Final = 15.0
-RESUBSCRIBE_MAX_S: Final = 300.0
 HISTORY_RETRY_S: Final = (15.0, 30.0, 60.0, 120.0, 300.0)
 EXECUTIONS_EVERY_S: Final = 30.0
 WATCH_S: Final = 0.25
@@ -47,24 +45,30 @@ class Session:
     """Hold what lives as long as one connection."""
 
     def __init__(
-        self, settings: Settings, run: RunDir, instrument: Instrument, capture: Capture, recorder: AccountRecorder
+        self,
+        settings: Settings,
+        run: RunDir,
+        instrument: Instrument,
+        capture: Capture,
+        recorder: AccountRecorder,
+        feed_watch: FeedWatch,
     ) -> None:
         """Prepare; ``run`` connects."""
         self.client: GatewayClient | None = None
         self.contract: Contract | None = None
         self.server_offset_s = 0
         self.last_notice = ""
-        self.resubscribed = 0
         self.history_bars = 0
-        self.established = False
+        self.established = False  # account and contract are read, subscriptions are asked for
+        self.ready = asyncio.Event()
         self._settings = settings
         self._run = run
         self._instrument = instrument
         self._capture = capture
         self._recorder = recorder
+        self._feed_watch = feed_watch
+        self._leaving = False
         self._ids: tuple[int, int] | None = None
-        self._subscribed_ns = 0
-        self._backoff_s = RESUBSCRIBE_MIN_S
         self._wanted = ""
         self._suspected = False
         self._account_moved = asyncio.Event()
@@ -73,7 +77,7 @@ class Session:
     async def run(self) -> NoReturn:
         """Live until the connection ends; always leaves by an exception that says why.
 
-        Raises GatewayError (try again), Misconfigured (do not), or what capturing raised (stop).
+        Raises GatewayError (try again), Misconfigured (do not), FeedDead (end the process), or what capturing raised.
         """
         taps = dict.fromkeys(MARKET_MESSAGES, self._capture.on_message)
         taps |= {ERROR_MESSAGE: self._capture.on_error_message, **self._recorder.taps()}
@@ -100,6 +104,7 @@ class Session:
             raise
         finally:
             client.close()
+            self._feed_watch.left()
             if self.established:
                 self._recorder.status("disconnected")
         raise GatewayUnavailable(f"the connection to {endpoint} ended")
@@ -115,6 +120,7 @@ class Session:
         self._recorder.connected(self._wanted)
         self._recorder.flush()
         self.established = True
+        self._tell_ready()
 
     async def _take_contract(self, client: GatewayClient) -> None:
         self._wanted = self._contract_name()
@@ -131,47 +137,77 @@ class Session:
 
     # -- subscriptions -----------------------------------------------------------------------------
 
-    def _subscribe(self, client: GatewayClient, contract: Contract) -> None:
-        if self._ids is not None:
-            client.unsubscribe(*self._ids)
-            self.resubscribed += 1
-        self._ids = client.subscribe_quotes(contract), client.subscribe_trades(contract)
-        self._subscribed_ns = time.monotonic_ns()
+    def _subscribe(
+        self, client: GatewayClient, contract: Contract, *, trades: bool = True, quotes: bool = True
+    ) -> None:
+        """Ask for the data, or for one kind of it anew; the other subscription goes on untouched."""
+        if self._ids is None:
+            quotes_id, trades_id = client.subscribe_quotes(contract), client.subscribe_trades(contract)
+        else:
+            quotes_id, trades_id = self._ids
+            if quotes:
+                client.unsubscribe_quotes(quotes_id)
+                quotes_id = client.subscribe_quotes(contract)
+            if trades:
+                client.unsubscribe_trades(trades_id)
+                trades_id = client.subscribe_trades(contract)
+        self._ids = quotes_id, trades_id
         self._suspected = False
         self._capture.subscribed(contract.local_symbol, *self._ids)
         log.info("SUBSCRIBED contract=%s quotes_id=%d trades_id=%d", contract.local_symbol, *self._ids)
 
     async def _watch(self, client: GatewayClient) -> NoReturn:
-        """Go live without data when the market is quiet at the start, roll at the day turn, wake a silent feed."""
+        """Repair a dead feed, go live without data when none is due at the start, roll at the day turn."""
         first = True
+        self._feed_watch.connected(client)
         while True:
             await asyncio.sleep(WATCH_S)
+            if self._leaving or self.contract is None:
+                continue
+            deed = self._feed_watch.look(client)
             if first and self._capture.live:
                 first = False
-            elif first and self._capture.waited_s >= FIRST_DATA_S:
+            elif first and self._capture.waited_s >= FIRST_DATA_S and not self._feed_watch.due:
                 first = False
                 self._capture.go_live(self._capture.pace.stamp())
                 self._capture.flush()
             if self._contract_name() != self._wanted:
                 log.info("ROLL from=%s to=%s", self._wanted, self._contract_name())
                 await self._take_contract(client)
-            if self.contract is not None:
-                self._watch_silence(client, self.contract)
+            elif deed is not None:
+                self._repair(client, self.contract, deed)
 
-    def _watch_silence(self, client: GatewayClient, contract: Contract) -> None:
-        """Subscribe anew when no data came for long; inside a trading day such a silence is a hole."""
-        age_s = (time.monotonic_ns() - self._subscribed_ns) / NS_PER_S
-        quiet_s = min(age_s, self._capture.silent_s or age_s)
-        if quiet_s < SILENT_S:
-            if self._capture.silent_s < age_s:
-                self._backoff_s = RESUBSCRIBE_MIN_S
-            return
-        if self._capture.live and self._capture.silence_is_a_hole():
-            log.warning("FEED_SILENT seconds=%.0f", quiet_s)
+    def _repair(self, client: GatewayClient, contract: Contract, deed: Rung) -> None:
+        """Do what the ladder asks for; the upper rungs leave by an exception.
+
+        Trades that are only quiet may live: what passes between cancelling and asking anew is a hole then, too.
+        """
+        why = self._feed_watch.why()
+        if deed is Rung.RESTART:
+            raise FeedDead(f"no new subscription and no new connection brought the feed back ({why}); restarting")
+        if deed is Rung.RECONNECT:
+            raise GatewayUnavailable(f"the feed is dead on a living socket ({why}); connecting anew")
+        trades, quotes = self._feed_watch.dead
+        if trades and self._capture.live:
             self._capture.suspect(GapReason.FEED)
-        if quiet_s >= self._backoff_s:
-            self._backoff_s = min(RESUBSCRIBE_MAX_S, self._backoff_s * 2)
-            self._subscribe(client, contract)
+        self._subscribe(client, contract, trades=trades, quotes=quotes)
+
+    async def leave(self, within_s: float) -> bool:
+        """End the subscriptions and return whether all that was sent before has been read and written.
+
+        The gateway answers in order: what it sent before our cancel lies before its answer to a last question.
+        """
+        client = self.client
+        if client is None or not client.connected or self._ids is None:
+            return True
+        self._leaving = True
+        quotes_id, trades_id = self._ids
+        client.unsubscribe_trades(trades_id)
+        client.unsubscribe_quotes(quotes_id)
+        drained = await client.drain(within_s)
+        self._capture.flush()
+        log.info("LEFT drained=%s", str(drained).lower())
+        return drained
 
     def _on_error(self, req_id: int, code: int, text: str) -> None:
         if code not in QUIET_CODES:
@@ -183,17 +219,27 @@ class Session:
         if code in FEED_LOST or (ours and code in FEED_REFUSED):
             self._suspected = True
             self._capture.suspect(GapReason.FEED)
+            if code in FEED_LOST:
+                self._feed_watch.announced()
+            else:
+                self._feed_watch.refused()
         elif code == DATA_LOST or (code in FEED_BACK and self._suspected and not self._capture.live):
             self._subscribe(self.client, self.contract)
+            self._feed_watch.resubscribed += 1
 
     # -- the rest of the life ------------------------------------------------------------------------
 
     def _on_batch(self) -> None:
         self._capture.on_batch()
+        self._tell_ready()
         if self._recorder.position_changes:
             self._recorder.position_changes = 0
             self._account_moved.set()
         self._recorder.flush()
+
+    def _tell_ready(self) -> None:
+        if self.established and self._capture.live:
+            self.ready.set()
 
     async def _closed(self, client: GatewayClient) -> NoReturn:
         await client.closed.wait()

@@ -1,7 +1,8 @@
 """Run the bridge process: the IBKR feed and account to the files of the run folder.
 
 ``python -P -m pj.processes.ibkr_bridge``. Exit codes: 0 stopped on request, 1 capturing cannot go on (disk, another
-bridge), 2 configuration. A gateway that is not there is waited for, never an exit.
+bridge) or the feed stays dead on a living connection, 2 configuration. A gateway that is not there is waited for,
+never an exit.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pj.channels.tape import TapeDamaged
 from pj.clock import Clock, ClockError, clock_from_env
 from pj.config import ConfigError, Settings, load_settings
 from pj.ibkr.bridge import PROCESS, Bridge
-from pj.ibkr.errors import Misconfigured
+from pj.ibkr.errors import FeedDead, Misconfigured
 from pj.ibkr.library import choose_library
 
 STOPPED, FAILED, MISCONFIGURED = 0, 1, 2
@@ -63,7 +64,7 @@ def _guarded(settings: Settings, run: RunDir, clock: Clock, log: EventLog) -> in
         log.error("MISCONFIGURED", error=error)  # noqa: TRY400 - one sentence, no traceback
         print(error, file=sys.stderr)
         return MISCONFIGURED
-    except (Locked, WriteFailed, TapeDamaged) as error:
+    except (Locked, WriteFailed, TapeDamaged, FeedDead) as error:
         log.error("FAILED", error=error)  # noqa: TRY400 - one sentence, no traceback
         print(error, file=sys.stderr)
         return FAILED

@@ -36,7 +36,8 @@ def market_data(core: Core, session: Session, fields: Fields) -> None:
     if not once:
         session.quotes[request_id] = subscription
         _note(core, session, "SUBSCRIBE", request_id)
-    session.deliver(_opening(core, request_id) + quote_messages(core, request_id, subscription.told_turns))
+    if not (core.faults.silent or core.faults.silent_quotes):
+        session.deliver(_opening(core, request_id) + quote_messages(core, request_id, subscription.told_turns))
     subscription.told_turns = core.market.turns
     if once:
         session.send(replies.snapshot_end(request_id))

@@ -57,8 +57,10 @@ def contract_details(core: Core, session: Session, fields: Fields) -> None:
 
 
 def current_time(core: Core, session: Session, fields: Fields) -> None:
-    """Answer reqCurrentTime with the run's time."""
+    """Answer reqCurrentTime with the run's time; a deaf gateway does not."""
     del fields
+    if core.faults.deaf:
+        return
     session.send(replies.current_time(core.clock.now_ns() // 1_000_000_000))
 
 

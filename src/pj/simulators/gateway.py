@@ -171,6 +171,7 @@ async def _play(core: Core, feed: Feed, options: Options) -> None:
         await flood(core, feed, options.rate, options.rate_seconds, options.rate_batch)
     else:
         await feed.run()
+        await feed.quote_on()
 
 
 async def _revalue(core: Core) -> None:

@@ -1,8 +1,10 @@
 """Take fault commands on the control port: one JSON object per line in, one per line out.
 
 ``{"verb": "drop"}`` closes every connection with a FIN (``"client": N`` only that one), ``reset`` with a RST.
-``{"verb": "silent", "on": true}`` keeps subscriptions and sends no market data; ``mute`` sends nothing at all until
-``"on": false``; ``refuse`` closes new connections at once. ``{"verb": "error", "code": 1100, "text": "..."}`` sends an
+``{"verb": "silent", "on": true}`` keeps subscriptions and sends no market data; ``silent_trades`` and ``silent_quotes``
+send none of that kind; ``deaf`` does not tell the time; ``mute`` sends nothing at all until ``"on": false``; ``refuse``
+closes new connections at once. ``{"verb": "forget", "what": "trades"}`` (or quotes, all) loses the subscriptions that
+stand, without a word; new ones are served. ``{"verb": "error", "code": 1100, "text": "..."}`` sends an
 error or notice (``"id"``, default -1). ``{"verb": "burst", "count": N}`` sends N extra prints at the last price in one
 write. ``{"verb": "partial", "size": N}`` fills at most N contracts at a time (0 = no limit).
 ``{"verb": "reject", "count": N}`` answers the next N orders with error 201.
@@ -23,6 +25,7 @@ from pj.simulators.gateway_session import Session
 from pj.simulators.paths import Print
 
 MAX_BURST: Final = 100_000
+SWITCHES: Final = ("silent", "silent_trades", "silent_quotes", "deaf", "mute", "refuse")
 
 
 class BadCommand(ValueError):
@@ -44,7 +47,7 @@ def gauges(core: Core) -> dict[str, Any]:
         "orders": len(core.book.orders),
         "fills": len(core.book.fills),
         "positions": {future.local_symbol: held.quantity for future, held in core.book.account.positions.items()},
-        "faults": {name: getattr(core.faults, name) for name in ("silent", "mute", "refuse")},
+        "faults": {name: getattr(core.faults, name) for name in SWITCHES},
     }
 
 
@@ -60,9 +63,8 @@ class Control:
             "drop": self._drop,
             "disconnect": self._drop,
             "reset": self._reset,
-            "silent": self._switch,
-            "mute": self._switch,
-            "refuse": self._switch,
+            **dict.fromkeys(SWITCHES, self._switch),
+            "forget": self._forget,
             "error": self._error,
             "burst": self._burst,
             "partial": self._partial,
@@ -105,6 +107,16 @@ class Control:
         if not self._core.faults.mute:
             for session in self._core.clients.values():
                 session.unmute()
+
+    def _forget(self, command: dict[str, Any]) -> None:
+        what = command.get("what", "all")
+        if what not in {"trades", "quotes", "all"}:
+            raise BadCommand(f"what is {what!r}; use trades, quotes or all")
+        for session in self._sessions(command):
+            if what != "quotes":
+                session.prints.clear()
+            if what != "trades":
+                session.quotes.clear()
 
     def _error(self, command: dict[str, Any]) -> None:
         code, request_id = _whole(command, "code", None), _whole(command, "id", -1)

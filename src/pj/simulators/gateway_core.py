@@ -66,12 +66,16 @@ class Market:
 class Faults:
     """Hold the faults switched on through the control port.
 
-    ``silent``: subscriptions stay, no market data is sent. ``mute``: nothing at all is sent, as by a hung gateway.
+    ``silent``: subscriptions stay, no market data is sent; ``silent_trades``, ``silent_quotes``: none of that kind.
+    ``deaf``: the time is not told, all else goes on. ``mute``: nothing at all is sent, as by a hung gateway.
     ``refuse``: new connections are closed at once. ``reject``: so many new orders are answered with error 201.
     ``stale``: positions as reported from now on, whatever is filled (they lag fills at a real gateway, too).
     """
 
     silent: bool = False
+    silent_trades: bool = False
+    silent_quotes: bool = False
+    deaf: bool = False
     mute: bool = False
     refuse: bool = False
     reject: int = 0

@@ -81,6 +81,12 @@ class Feed:
             await asyncio.sleep(min(clock.real_s_until(wake), MAX_WAIT_S))
         core.finished = True
 
+    async def quote_on(self) -> None:
+        """Quote for ever after the window: nothing trades any more, but a market that is open still quotes."""
+        while True:
+            await asyncio.sleep(max(QUOTE_REAL_S, self._quote_step_ns / NS_PER_S / self._core.clock.speed))
+            self.quote()
+
     def play(self, batch: Sequence[Print]) -> None:
         """Move the market by ``batch`` and send it: the prints in one write per client, then what they filled."""
         core = self._core
@@ -95,7 +101,7 @@ class Feed:
             core.market.trade(item)
             notices += core.book.trade(item, core.market, now)
         core.prints_played += len(batch)
-        if not core.faults.silent:
+        if not (core.faults.silent or core.faults.silent_trades):
             for session in list(core.clients.values()):
                 session.deliver(print_messages(core, session, batch))
         if notices:
@@ -105,7 +111,7 @@ class Feed:
         """Send the quote of the moment to its subscribers."""
         core = self._core
         core.market.quotes += 1
-        if not core.faults.silent:
+        if not (core.faults.silent or core.faults.silent_quotes):
             for session in list(core.clients.values()):
                 session.deliver(quotes_of(core, session))
 

@@ -32,6 +32,14 @@ LAUNCHERS: Final[dict[System, str]] = {
 }
 WHAT: Final = "PJ Engine: the demo, or the daemon once config.yaml names a gateway"
 TOOL_S: Final = 60.0
+#: Makes a link; the texts come as arguments (link, launcher, what), so that no code page can spoil an umlaut in them.
+SCRIPT: Final = """\
+Set link = CreateObject("WScript.Shell").CreateShortcut(WScript.Arguments(0))
+link.TargetPath = WScript.Arguments(1)
+link.WorkingDirectory = CreateObject("Scripting.FileSystemObject").GetParentFolderName(WScript.Arguments(1))
+link.Description = WScript.Arguments(2)
+link.Save
+""".replace("\n", "\r\n")
 
 
 def shortcut(options: Options) -> int:
@@ -47,7 +55,7 @@ def shortcut(options: Options) -> int:
     text = render(system, str(launcher), str(path))
     if not options["dry_run"]:
         if system == "windows":
-            run_script(text)
+            run_script(str(path), str(launcher))
         else:
             replace_atomic(path, text.encode())
             path.chmod(0o755)
@@ -84,27 +92,11 @@ def render(system: System, launcher: str, path: str) -> str:
         raise Refusal(f"{launcher!r} holds a control character, which a shortcut cannot; rename that folder")
     match system:
         case "windows":
-            return _script(launcher, path)
+            return SCRIPT
         case "linux":
             return _desktop_entry(launcher)
         case "macos":
             return f"#!/bin/sh\nexec {shlex.quote(launcher)}\n"
-
-
-def _script(launcher: str, path: str) -> str:
-    folder = launcher.rpartition("\\")[0]
-    return (
-        'Set shell = CreateObject("WScript.Shell")\r\n'
-        f"Set link = shell.CreateShortcut({_basic(path)})\r\n"
-        f"link.TargetPath = {_basic(launcher)}\r\n"
-        f"link.WorkingDirectory = {_basic(folder)}\r\n"
-        f"link.Description = {_basic(WHAT)}\r\n"
-        "link.Save\r\n"
-    )
-
-
-def _basic(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"'
 
 
 def _desktop_entry(launcher: str) -> str:
@@ -130,17 +122,17 @@ def _entry_string(text: str) -> str:
     return text.replace("\\", "\\\\")
 
 
-def run_script(text: str) -> None:
-    """Run a VBScript by Windows' script host; raise Unavailable with the host's own words."""
+def run_script(path: str, launcher: str) -> None:
+    """Make the link by Windows' script host; raise Unavailable with the host's own words."""
     tool = shutil.which("cscript")
     by_hand = "make it by hand: right-click the launcher, Send to, Desktop (create shortcut)"
     if tool is None:
         raise Unavailable(f"cscript is not on this machine; {by_hand}")
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "shortcut.vbs"
-        script.write_bytes(b"\xff\xfe" + text.encode("utf-16-le"))  # the host reads UTF-16 by its mark, else ANSI
+        script.write_text(SCRIPT, encoding="ascii", newline="")
         done = subprocess.run(
-            (tool, "//nologo", str(script)),
+            (tool, "//nologo", str(script), path, launcher, WHAT),
             capture_output=True,
             text=True,
             errors="replace",

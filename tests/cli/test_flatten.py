@@ -232,6 +232,16 @@ def test_a_reader_that_leaves_does_not_stop_it(world: World, tmp_path: Path) -> 
     assert at.steps()[-1]["exit_code"] == 0
 
 
+def test_one_at_a_time(tmp_path: Path) -> None:
+    from pj.channels.files import lock_file
+
+    at = home(tmp_path, "paper", 1)
+    with lock_file(at.state / "flatten.lock"):
+        done = at.flatten("--yes")
+    assert (done.returncode, "held by another writer" in done.stderr) == (2, True)
+    assert at.flatten("--yes").returncode == 0
+
+
 def test_an_earlier_halt_is_kept_below_ours(tmp_path: Path) -> None:
     at = home(tmp_path, "paper", 1)
     at.state.mkdir(parents=True)

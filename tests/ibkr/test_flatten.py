@@ -16,7 +16,7 @@ from flatten_world import BRIDGE, HUMAN, MES, MNQ, World, run, start_world
 
 from pj.ibkr import flatten as module
 from pj.ibkr.client import Endpoint
-from pj.ibkr.errors import AccountMissing, ClientIdInUse, GatewayUnavailable
+from pj.ibkr.errors import AccountMissing, ClientIdInUse, GatewayError, GatewayUnavailable
 from pj.ibkr.flatten import Flattener, Patience, Scope, Verdict
 
 Steps = list[tuple[str, str]]
@@ -191,6 +191,26 @@ def test_a_rejected_close_is_tried_again_and_then_said(world: World, monkeypatch
     assert world.held() == {MNQ: 1}
 
 
+def test_a_false_cancel_is_not_believed(world: World) -> None:
+    """10349 makes both libraries call a live order cancelled; one that believed it would close a second time."""
+    world.leave(1, 3, legs=False)
+    world.control("partial", size=1)
+    steps: Steps = []
+    runner = flattener(world, steps)
+    say = runner.say
+
+    def say_false(step: str, text: str, **data: object) -> None:
+        say(step, text, **data)
+        if step == "CLOSE":
+            number = int(text.rpartition(" ")[2])
+            world.control("error", client=61, id=number, code=10349, text="Order TIF was set to DAY based on preset")
+
+    runner.say = say_false
+    assert run(runner.run()).flat
+    assert [step for step, _ in steps].count("CLOSE") == 1
+    assert world.held() == {}
+
+
 def test_a_stale_position_is_never_closed_twice(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LAG_S", 1.5)
     world.leave(1, 2, legs=False)
@@ -228,6 +248,21 @@ def test_a_gateway_cut_off_from_ib_proves_nothing(world: World) -> None:
     verdict = run(cut_off())
     assert not verdict.flat
     assert "1100" in verdict.why
+
+
+def test_a_gateway_that_falls_silent_is_no_flat_account(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ANSWER_S", 0.5)
+    runner = flattener(world, [], total_s=3.0, settle_s=2.0)
+    say = runner.say
+
+    def then_mute(step: str, text: str, **data: object) -> None:
+        say(step, text, **data)
+        if step == "SEEN":
+            world.control("mute", on=True)
+
+    runner.say = then_mute
+    with pytest.raises(GatewayError, match="did not answer for executions"):
+        run(runner.run())
 
 
 def test_a_dropped_connection_is_made_again(world: World) -> None:

@@ -24,6 +24,7 @@ from pj.ibkr.account_wire import (
 from pj.ibkr.client import Endpoint, GatewayClient, Hooks
 from pj.ibkr.contracts import Contract
 from pj.ibkr.errors import AccountMissing, GatewayError, GatewayUnavailable, UnknownContract
+from pj.ibkr.orders import REFUSAL_CODES
 
 #: What ends an order for good. "Inactive" is not among them: TWS may still list such an order and wake it.
 ENDED: Final = frozenset({"Filled", "Cancelled", "ApiCancelled"})
@@ -281,7 +282,7 @@ class AccountClient(GatewayClient):
             self.servers_lost = f"{code} {text}"
         elif code in SERVERS_BACK:
             self.servers_lost = ""
-        if req_id > 0:
+        if code in REFUSAL_CODES:
             self.refusals[req_id] = f"{code} {text}"
         self._changed.set()
 

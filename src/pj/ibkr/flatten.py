@@ -251,7 +251,7 @@ class Flattener:
         self._blocked_at = self._blocked_at or time.monotonic()
         if time.monotonic() - self._blocked_at > BLOCKED_S:
             raise NotFlat(
-                f"client {busy[0].seen.client_id} is connected, so only it can cancel {len(busy)} of its orders, and"
+                f"{len(busy)} orders can be cancelled only by client {busy[0].seen.client_id}, which is connected, and"
                 f" cancelling all would take {len(strangers)} orders of other symbols; stop that program ('pj stop') or"
                 " cancel them in TWS and run again, or run again with --all"
             )

@@ -15,13 +15,14 @@ import signal
 import sys
 import time
 import uuid
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from live.trading_day import trade_date
-from pj.channels.files import WriteFailed, is_locked, open_shared, replace_atomic
+from pj.channels.files import WriteFailed, is_locked, lock_file, open_shared, replace_atomic
 from pj.channels.steplog import StepLog
 from pj.clock import Clock, clock_from_env
 from pj.contracts import front_contract
@@ -73,7 +74,8 @@ def flatten(options: Options) -> int:
         raise UsageError("pj flatten asks before it acts, and there is no terminal to ask on; add --yes")
     act = Act(settings, run_dir_of(settings), clock_from_env(), options)
     try:
-        end, why = act.run()
+        with act.alone():
+            end, why = act.run()
     except KeyboardInterrupt:
         end, why = End.INTERRUPTED, f"stopped by the operator half-way; run it again, or {BY_HAND}"
     return act.finish(end, why)
@@ -135,6 +137,14 @@ class Act:
                 }
             )
         return code
+
+    def alone(self) -> AbstractContextManager[object]:
+        """Return the lock of this run folder's flatten; raise Locked when another holds it: two would close twice."""
+        try:
+            return lock_file(self.folder.state_folder / "flatten.lock")
+        except OSError as error:
+            self.say("NO_LOCK", f"cannot see whether another flatten runs: {error}")
+            return nullcontext()
 
     # -- the act ---------------------------------------------------------------------------------------
 

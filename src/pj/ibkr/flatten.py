@@ -200,9 +200,8 @@ class Flattener:
         """Give the party that was asked to flatten (the webhook's) its time before we act ourselves."""
         deadline = time.monotonic() + min(self.patience.grace_s, self._left_s)
         while time.monotonic() < deadline:
-            view = await self._observe(client)
-            if not self.scope.positions(view) and not self.scope.orders(view):
-                return
+            if not self.scope.positions(await self._observe(client)):
+                return  # orders that are left are cancelled at once: there is nothing more that others could close
             await client.until(lambda: False, min(OBSERVE_GAP_S, max(0.0, deadline - time.monotonic())))
         if self.patience.grace_s:
             self.say("TAKE_OVER", f"still {summary(self.scope, self._last)}; closing at the gateway now")

@@ -79,6 +79,8 @@ def test_unreadable_settings_are_exit_code_2_and_the_rest_is_checked(words: list
     assert found["gateway"] == "SKIPPED"
     text = doctor(*words)
     assert text.returncode == 2
+    assert "None" not in text.stdout
+    assert text.stdout.count("the settings cannot be read:") == 1, "one line says what was left out"
     assert report["trouble"].split(";")[0][:40] in " ".join(text.stdout.split())
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from doctor_world import look, patient
 
+from pj.channels.files import lock_file
 from pj.channels.stats import StatsWriter
 from pj.ibkr.handshake import Visit
 from pj.verbs.doctor.model import Once, Patient, Status
@@ -88,6 +89,22 @@ def test_our_own_living_bridge_is_no_stranger(gateway_port: int, log_in: Callabl
     found = look("client_id", who)
     assert found.status is Status.OK
     assert f"pid {os.getpid()}" in found.says
+
+
+def test_a_bridge_that_is_being_restarted_finds_its_id_free(gateway_port: int, log_in: Callable[[int], None]) -> None:
+    """While a Sentinel rules, the id is not tried, not even when the bridge's last beat is old."""
+    log_in(11)  # if it were tried, this would be seen
+    who = patient(ibkr__port=gateway_port)
+    with lock_file(who.folder.create().state_folder / "sentinel.lock"):
+        found = look("client_id", who)
+    assert found.status is Status.UNKNOWN
+    assert "left to it" in found.says
+
+
+def test_an_account_of_another_login_is_named(gateway_port: int) -> None:
+    found = look("account", patient(ibkr__port=gateway_port, ibkr__account="DU999"))
+    assert found.status is Status.FAIL
+    assert "ibkr.account is DU999, but this login has DU000001" in found.says
 
 
 def test_another_doctor_s_id_is_stepped_over(gateway_port: int, log_in: Callable[[int], None]) -> None:

@@ -23,8 +23,9 @@ from pj.ibkr.errors import ClientIdInUse, GatewayError, GatewayUnavailable
 HELLO: Final = b"v157..178"
 MAX_FRAME: Final = 65_536
 NS: Final = 1_000_000_000
-#: Codes by which a gateway says that there are no live prices for this login (services.md 3; tws.md section 5).
-NO_LIVE_DATA: Final = frozenset({354, 10089, 10090, 10091, 10167, 10168, 10186, 10197})
+#: Codes by which a gateway says that there are no live prices for this login (tws.md section 1); 10168 and 10186, not
+#: listed there, are the wordings of later gateways for "not subscribed".
+NO_LIVE_DATA: Final = frozenset({354, 10089, 10090, 10167, 10168, 10186, 10197})
 _START_API: Final = 71
 _NEXT_ID: Final = "9"
 _ERROR: Final = "4"

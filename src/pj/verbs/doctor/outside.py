@@ -44,7 +44,8 @@ def probes(settings: Settings) -> tuple[Once[Greeting], Once[Visit]]:
         # By the address that answered: a name may hang, and its look-up could not be given up in time.
         address = greeting.get().address
         own = [number for number in DOCTOR_IDS if number != ibkr.client_id]
-        endpoint = Endpoint(address, ibkr.port, own[0], ibkr.account, ibkr.library, min(ibkr.connect_timeout_s, 4.0))
+        # Without ibkr.account: a login that has not got it would not answer, and we could not say why.
+        endpoint = Endpoint(address, ibkr.port, own[0], "", ibkr.library, min(ibkr.connect_timeout_s, 4.0))
         clock = clock_from_env()
         contract = settings.contract or front_contract(settings.symbol, _trade_date(clock.now_ns()))
         return visit(endpoint, settings.symbol, contract, clock.now_ns, other_ids=tuple(own[1:]))
@@ -93,7 +94,8 @@ def account(patient: Patient) -> Finding:
         return fail(f"ibkr.account is {settings.ibkr.account}, but this login has {shown}", remedy, **facts)
     if len(visit.accounts) > 1 and not settings.ibkr.account:
         return fail(f"this login has several accounts ({shown})", "name the one to use in ibkr.account", **facts)
-    # IBKR's paper accounts begin with D (DU, DF), live ones never do (tws.md section 6).
+    # IBKR names paper accounts DU... or DF... and live ones U... or F...: its habit, promised nowhere. A paper
+    # account of another name costs a FAIL too many; a live one that began with D would pass for paper.
     used = settings.ibkr.account or visit.accounts[0]
     paper = used.startswith("D")
     if paper and settings.profile == "live":
@@ -123,6 +125,7 @@ def _visited(patient: Patient) -> Visit | Finding:
 
 def client_id(patient: Patient) -> Finding:
     """Tell whether another program holds the bridge's client id."""
+    from pj.channels.files import is_locked
     from pj.channels.stats import read_stats
     from pj.ibkr.errors import GatewayError
     from pj.ibkr.handshake import id_in_use
@@ -134,6 +137,9 @@ def client_id(patient: Patient) -> Finding:
     bridge = read_stats(patient.folder.state("bridge"))
     if bridge is not None and bridge.phase != "STOPPED" and bridge.age_s() <= settings.supervision.silent_s:
         return ok(f"id {number} belongs to our own bridge, which runs (pid {bridge.pid})", client_id=number)
+    if is_locked(patient.folder.state_folder / "sentinel.lock"):
+        # Its bridge may be starting this very moment: we must not hold its id then.
+        return unknown(f"a Sentinel runs here and its bridge is not up; id {number} is left to it")
     try:
         address = patient.greeting.get().address
     except GatewayError:

@@ -12,6 +12,7 @@ from pj.verbs.doctor.model import NEEDS_REMEDY, Result, Status
 
 _WIDEST: Final = 140
 _NARROWEST: Final = 60
+_MANY: Final = 3
 
 
 def as_tree(results: Sequence[Result], about: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,13 +42,29 @@ def as_text(tree: Mapping[str, Any]) -> str:
     width = min(_WIDEST, max(_NARROWEST, shutil.get_terminal_size((120, 24)).columns))
     titles = max(len(check["title"]) for check in tree["checks"])
     statuses = max(len(status) for status in Status)
-    lines = [f"pj {tree['version']}, profile {tree['profile']}, run folder {tree['run_dir']}", ""]
+    about = "settings unreadable" if tree["trouble"] else f"profile {tree['profile']}, run folder {tree['run_dir']}"
+    lines = [f"pj {tree['version']}, {about}", ""]
+    together = _skipped_together(tree["checks"])
     for check in tree["checks"]:
+        if check["status"] == Status.SKIPPED and check["says"] in together:
+            continue
         head = f"{check['status']:<{statuses}}  {check['title']:<{titles}}  "
         lines += _wrapped(check["says"], head, width)
         if check["remedy"] and check["status"] in {*NEEDS_REMEDY, Status.UNKNOWN}:
             lines += _wrapped(check["remedy"], " " * len(head) + "-> ", width)
+    for reason, names in together.items():
+        head = f"{Status.SKIPPED.value:<{statuses}}  {f'{len(names)} checks':<{titles}}  "
+        lines += _wrapped(f"{reason}: {', '.join(names)}", head, width)
     return "\n".join([*lines, "", _verdict(tree)])
+
+
+def _skipped_together(checks: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return the reasons that many checks share for being left out, with the checks' titles: one line says them all."""
+    shared: dict[str, list[str]] = {}
+    for check in checks:
+        if check["status"] == Status.SKIPPED:
+            shared.setdefault(check["says"], []).append(check["title"])
+    return {reason: names for reason, names in shared.items() if len(names) >= _MANY}
 
 
 def _wrapped(text: str, head: str, width: int) -> list[str]:

@@ -22,7 +22,8 @@ def settings(patient: Patient) -> Finding:
     from pj.verbs.readiness import problems
 
     if patient.settings is None:
-        return fail(patient.trouble, "mend that (see also the checks above); 'pj config show' lists every key")
+        wrong, _, remedy = patient.trouble.partition("; ")
+        return fail(wrong, remedy or "mend the failed checks above first, then ask again")
     if patient.settings.profile == "sim":
         return ok("profile sim: ready for 'pj demo' (give --profile paper or live to check for a real gateway)")
     found = problems(patient.settings)

@@ -158,3 +158,15 @@ def test_an_interpreter_outside_any_environment_is_a_warning(root: Path) -> None
     )
     assert done.stdout.startswith("WARN\n"), done.stdout
     assert "outside any virtual environment" in done.stdout
+
+
+def test_an_installed_wheel_has_no_lock_to_compare(root: Path, folder: Path) -> None:
+    """As in site-packages: pj, live and strategies side by side, no pyproject.toml above them."""
+    site = folder / "site"
+    for name, source in (("pj", root / "src" / "pj"), ("live", root / "live"), ("strategies", root / "strategies")):
+        shutil.copytree(source, site / name, ignore=shutil.ignore_patterns("__pycache__"))
+    env = {"PYTHONPATH": str(site)}
+    assert ask("install", "lock", env) == ("SKIPPED", "installed as a wheel: no lock travels with it")
+    status, says = ask("install", "python", env)
+    assert status in {"OK", "WARN"}, says
+    assert f"from the wheel in {site / 'pj'}" in says

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pj.cli import main
-from pj.verbs.doctor.masking import MASK, Masker, address_secrets
+from pj.config import load_settings
+from pj.verbs.doctor import NO_PATH, patient_of
+from pj.verbs.doctor.masking import MASK, Masker, address_secrets, is_no_path
 
 SAFE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_~."
 secrets_of_addresses = st.text(SAFE, min_size=8, max_size=40).filter(lambda text: text.strip(".-_~") == text)
@@ -121,6 +124,22 @@ def test_no_secret_is_ever_printed(place: object, form: str, folder: Path, monke
     assert code in {1, 2}, printed
     assert "FAIL" in printed
     assert planted.found_in(printed) == [], printed
+
+
+@pytest.mark.parametrize("place", [address_for_a_path, key_for_a_path])
+def test_what_is_no_path_reaches_no_check(place: Callable[..., tuple[dict[str, str], list[str]]], folder: Path) -> None:
+    """Many keys, since each is cut in other places when it is taken for a path."""
+    for seed in range(300):
+        planted = Planted(seed)
+        env, _ = place(planted, folder)
+        who = patient_of(load_settings(env), env)
+        assert planted.found_in(repr(who.settings)) == [], seed
+        assert str(who.known.sheets.service_account_file) == NO_PATH
+
+
+@pytest.mark.parametrize("path", ["key.json", "some folder/key (2).json", "C:\\keys\\key.json", "~/https/key.json"])
+def test_a_path_stays_a_path(path: str) -> None:
+    assert not is_no_path(Path(path))
 
 
 def test_the_search_for_secrets_can_find_one() -> None:

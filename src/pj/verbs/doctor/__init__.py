@@ -10,14 +10,17 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pj import __version__
-from pj.verbs.doctor.masking import Masker, account_secrets, address_secrets, misplaced_secrets
+from pj.verbs.doctor.masking import Masker, account_secrets, address_secrets, is_no_path
 from pj.verbs.doctor.model import Patient
 
 if TYPE_CHECKING:
     from pj.config import Settings
+
+#: Stands for a value that is no path, wherever the path would be shown.
+NO_PATH: Final = "(a value that is no path, not shown)"
 
 
 def run(options: Mapping[str, Any]) -> int:
@@ -70,7 +73,7 @@ def examine_settings(options: Mapping[str, Any]) -> tuple[Patient, bool]:
 
 def patient_of(settings: Settings, env: Mapping[str, str]) -> Patient:
     """Return the patient with its shared probes; the gateway is asked for in profiles paper and live only."""
-    patient = Patient(env, settings)
+    patient = Patient(env, _without_misplaced(settings))
     if settings.profile != "sim":
         from pj.verbs.doctor.outside import probes
 
@@ -78,11 +81,19 @@ def patient_of(settings: Settings, env: Mapping[str, str]) -> Patient:
     return patient
 
 
+def _without_misplaced(settings: Settings) -> Settings:
+    """Return the settings with what is no path taken out of the place of the key's path."""
+    if not is_no_path(settings.sheets.service_account_file):
+        return settings
+    sheets = settings.sheets.model_copy(update={"service_account_file": Path(NO_PATH)})
+    return settings.model_copy(update={"sheets": sheets})
+
+
 def masker_of(patient: Patient, options: Mapping[str, Any]) -> Masker:
     """Return the masker that knows every secret this command line can reach."""
     variables = _variables(patient.env)
     addresses = address_secrets(variables, _addresses(patient, options))
-    return Masker([*addresses, *misplaced_secrets(variables), *_keys(patient)])
+    return Masker([*addresses, *_keys(patient)])
 
 
 def _variables(env: Mapping[str, str]) -> dict[str, str]:

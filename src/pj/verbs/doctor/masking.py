@@ -17,7 +17,8 @@ from urllib.parse import unquote, urlsplit
 MASK: Final = "***"
 #: Shorter texts would be found inside ordinary words.
 SHORTEST: Final = 6
-_PIECE: Final = 12
+_LONGEST_PATH: Final = 1_000
+_NO_PATH: Final = re.compile(r"[{}\"\n]|private_key|BEGIN |https?:[\\/]|[\\/]trading[\\/]webhook")
 _ADDRESS_NAMES: Final = ("PJ_TRADERSPOST_WEBHOOK_URL", "PJ__TRADERSPOST__WEBHOOK_URL")
 _KEY_NAMES: Final = ("private_key", "private_key_id", "refresh_token", "client_secret", "token")
 _NO_SECRET: Final = frozenset({"trading", "webhook"})
@@ -61,13 +62,13 @@ def address_secrets(env: Mapping[str, str], more: Iterable[str] = ()) -> Iterato
             yield from (part for part in url.path.split("/") if part not in _NO_SECRET)
 
 
-def misplaced_secrets(env: Mapping[str, str]) -> Iterator[str]:
-    """Yield what stands in the variable for the key's path and is no path: the key itself, or an address."""
-    for text in env.get("PJ_SHEETS_SERVICE_ACCOUNT", "").splitlines():
-        if "{" in text or "://" in text or "private_key" in text:
-            yield text
-            # Its pieces too: an error may cut it at a slash or a name too long.
-            yield from (piece for piece in re.split(r'[/\\"\s]+', text) if len(piece) >= _PIECE)
+def is_no_path(path: Path) -> bool:
+    """Tell whether a value given as the key's path is something else: the key itself, or an address.
+
+    Such a value is never handed to a check: shown as a path it is cut and rewritten (``//`` becomes ``/``), and no
+    search for the secret's text would find what is left of it.
+    """
+    return len(str(path)) > _LONGEST_PATH or _NO_PATH.search(str(path)) is not None
 
 
 def account_secrets(path: Path) -> Iterator[str]:

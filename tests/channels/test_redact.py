@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pj.channels import redact as redact_room
+from pj.channels.alerts import Alert, AlertCode, raise_alert, read_alerts
 from pj.channels.log_text import event_text, parse_line
 from pj.channels.redact import learn, learn_environment, learn_service_account, redact, redact_tree, shown_id
 from pj.channels.stats import StatsWriter
@@ -135,6 +136,10 @@ def test_trees_and_stats_are_masked(tmp_path: Path) -> None:
         "a": ["***", 1, None, {"b": [True, "***"]}]
     }
     StatsWriter(tmp_path / "x.stats.json", "x", "i").beat("RUNNING", last_error=f"no answer from {HOOK}")
+    alert = Alert(1, AlertCode.CRASH_LOOP, "engine", f"exit 1: {HOOK}")
+    raise_alert(tmp_path / "alerts.jsonl", alert)
+    (told,) = read_alerts(tmp_path / "alerts.jsonl")
+    assert told.text.endswith(f"/{UUID[:8]}.../***")
     found: dict[str, Any] = json.loads((tmp_path / "x.stats.json").read_text())
     assert found["last_error"].endswith(f"/trading/webhook/{UUID[:8]}.../***")
 
@@ -145,7 +150,7 @@ from pathlib import Path
 from pj.channels.logs import open_log
 from pj.channels.redact import guard_process, learn_service_account
 if __name__ == "__main__":
-    guard_process(os.environ)
+    guard_process(os.environ, output=True)
     account, run = Path(sys.argv[1]).read_text(), Path(sys.argv[2])
     hook = os.environ["PJ_TRADERSPOST_WEBHOOK_URL"]
     learn_service_account(account)
@@ -167,6 +172,7 @@ if __name__ == "__main__":
             raise ValueError("ignored " + sys.argv[3])
     del_me = Sad(); del del_me
     print("printed " + hook, file=sys.stderr)
+    print("printed on stdout " + hook)
     def deep(url, key):
         raise OSError(f"{url} and {key}") from ValueError(repr(account))
     deep(hook, account)
@@ -213,6 +219,7 @@ def test_no_file_of_a_crashed_process_holds_a_secret(tmp_path: Path) -> None:
     assert "in deep" in crashes[-1]["traceback"] and "ValueError" in crashes[-1]["traceback"]
     assert {event for _, _, event, _ in events} == {"SAID", "LOG", "CRASH", "LOG_MALFORMED"}
     assert files["crash.out"].count(b"Traceback") == 3  # thread, the ignored one, the end
+    assert b"printed on stdout http" in files["crash.out"]
     assert hook[:8] in log  # which webhook it was stays visible
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from pj.channels.files import open_shared
 from pj.channels.jsonl import append_row
+from pj.channels.redact import redact
 
 TAIL_BYTES: Final = 65_536
 
@@ -38,7 +39,7 @@ class Alert:
 
 def raise_alert(path: Path, alert: Alert) -> None:
     """Append ``alert``; raise Locked, WriteFailed."""
-    row = {"ts_ns": alert.ts_ns, "code": str(alert.code), "name": alert.name, "text": alert.text}
+    row = {"ts_ns": alert.ts_ns, "code": str(alert.code), "name": alert.name, "text": redact(alert.text)}
     append_row(path, row)
 
 

@@ -200,9 +200,14 @@ def print_uncaught(kind: type[BaseException], error: BaseException, trace: Trace
         sys.stderr.flush()
 
 
-def guard_process(env: Mapping[str, str]) -> None:
-    """Keep secrets out of all that this process prints on stderr, tracebacks included; called once, at its start."""
+def guard_process(env: Mapping[str, str], *, output: bool = False) -> None:
+    """Keep secrets out of what this process prints on stderr, tracebacks included; called once, at its start.
+
+    ``output``: on stdout too, for a process whose stdout is its ``.out`` file and neither a screen nor data.
+    """
     learn_environment(env)
     if sys.stderr is not None and not isinstance(sys.stderr, RedactedStream):
         sys.stderr = RedactedStream(sys.stderr)
+    if output and sys.stdout is not None and not isinstance(sys.stdout, RedactedStream):
+        sys.stdout = RedactedStream(sys.stdout)
     sys.excepthook = print_uncaught

@@ -180,5 +180,5 @@ def _refuse(sentence: str, log: EventLog | None = None) -> int:
 
 
 if __name__ == "__main__":
-    guard_process(os.environ)
+    guard_process(os.environ, output=True)
     sys.exit(main())

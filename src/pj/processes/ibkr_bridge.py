@@ -83,5 +83,5 @@ async def _live(settings: Settings, run: RunDir, clock: Clock, log: EventLog) ->
 
 
 if __name__ == "__main__":
-    guard_process(os.environ)
+    guard_process(os.environ, output=True)
     sys.exit(main())

@@ -141,5 +141,5 @@ def _dispatcher(settings: Settings, run_dir: RunDir, clock: Clock, shell: Shell,
 
 
 if __name__ == "__main__":
-    guard_process(os.environ)
+    guard_process(os.environ, output=True)
     sys.exit(main())

@@ -121,7 +121,7 @@ def post(world: World) -> Iterator[Post]:
 
 
 def until(true: Any) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -194,12 +194,14 @@ def test_the_terminal_is_asked(world: World, tmp_path: Path, answer: str, code: 
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     try:
-        until(lambda: "SEEN_OURS" in (at.state / "flatten.jsonl").read_text() if at.state.is_dir() else False)
-        time.sleep(0.3)
+        record = at.state / "flatten.jsonl"
+        until(lambda: record.exists() and "SEEN_OURS" in record.read_text())
+        time.sleep(1.0)
         os.write(master, answer.encode())
         out, err = process.communicate(timeout=60)
     finally:
         process.kill()
+        process.communicate()
         os.close(master)
         os.close(slave)
     print(out, err)

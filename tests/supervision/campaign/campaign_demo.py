@@ -25,6 +25,7 @@ from pj.demo.run import DemoRun, start
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+    from random import Random
 
 #: What a gauge of a fresh process must have reached again before its state counts as restored.
 RESTORED: Final = {"engine": "journal_seq", "scribe": "acked", "bridge": "", "dashboard": ""}
@@ -132,6 +133,19 @@ class Demo:
         body = json.dumps({"fault": f"slow:{seconds}", "count": 5000}).encode()
         with urllib.request.urlopen(f"http://{url.netloc}/_fault", body, timeout=10) as answer:
             assert answer.status == 200
+
+    def wait_for_order(self, random: Random, limit_s: float) -> bool:
+        """Wait until an intent has just been written down, then up to 60 ms more; tell whether there was one."""
+        path = self.folder / self.run.plan.trade_date.isoformat() / "journal.jsonl"
+        deadline = time.monotonic() + limit_s
+        with path.open("rb") as lines:
+            lines.seek(0, os.SEEK_END)
+            while time.monotonic() < deadline:
+                if b'"type":"INTENT"' in lines.read():
+                    time.sleep(random.uniform(0, 0.06))
+                    return True
+                time.sleep(0.001)
+        return False
 
     def drain(self) -> None:
         """Freeze the market where it stands and wait until its last tick stands in the sheet."""

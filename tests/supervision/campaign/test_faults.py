@@ -68,24 +68,10 @@ def planned(random: Random, counts: dict[tuple[str, int], int], at_order: float)
     return faults
 
 
-def wait_for_order(one: Demo, random: Random) -> bool:
-    """Wait until an intent has just been written down, then up to 60 ms more; tell whether there was one."""
-    path = one.folder / one.run.plan.trade_date.isoformat() / "journal.jsonl"
-    deadline = time.monotonic() + ORDER_WAIT_S
-    with path.open("rb") as lines:
-        lines.seek(0, os.SEEK_END)
-        while time.monotonic() < deadline:
-            if b'"type":"INTENT"' in lines.read():
-                time.sleep(random.uniform(0, 0.06))
-                return True
-            time.sleep(0.001)
-    return False
-
-
 def inflict(one: Demo, fault: Fault, random: Random, limit_s: float) -> Outcome:
     """Send the signal and measure until the replacement's heartbeat says that the state is restored."""
     time.sleep(fault.pause_s)
-    at_order = fault.at_order and wait_for_order(one, random)
+    at_order = fault.at_order and one.wait_for_order(random, ORDER_WAIT_S)
     old = one.now(fault.child)
     begun = time.monotonic()
     os.kill(old.pid, fault.number)

@@ -29,6 +29,9 @@ pytestmark = needs_signals
 #: one is killed; two: two are started at once.
 WAYS = ("after", "waiting", "two")
 REFUSAL = "another Sentinel"
+#: How long a trial of the long form waits for an order to be under way; orders come about every 25 s at speed 10.
+ORDER_WAIT_S = 30.0
+SPEED = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class Relaunch:
     way: str
     ms: float
     refused: int
+    at_order: bool
 
 
 def refused(one: Demo, process: subprocess.Popen[bytes]) -> int:
@@ -83,18 +87,22 @@ def relaunch(one: Demo, way: str) -> int:
     return refused(one, loser)
 
 
-def campaign(folder: Path, ways: Sequence[str], random: Random, *, speed: float, limit_s: float) -> list[Relaunch]:
+def campaign(
+    folder: Path, ways: Sequence[str], random: Random, *, speed: float, limit_s: float, at_order: float = 0.0
+) -> list[Relaunch]:
     """Kill the Sentinel once per entry of ``ways``, check everything, and tell what was measured."""
     samples = folder.with_name("samples.txt")
     begun, trials = time.monotonic(), []
     with demo(folder, settings(), speed=speed) as one, sampling(folder, samples):
+        one.slow_webhook(0.05)
         for way in ways:
             time.sleep(random.uniform(0.3, 2.5))
+            ordered = random.random() < at_order and one.wait_for_order(random, ORDER_WAIT_S)
             old = {name: one.stats(name) for name in CHILDREN}
             killed_s = time.monotonic()
             count = relaunch(one, way)
             wait_for("four new children", lambda old=old: one.all_restored(old), limit_s)
-            trials.append(Relaunch(way, round((time.monotonic() - killed_s) * 1000, 1), count))
+            trials.append(Relaunch(way, round((time.monotonic() - killed_s) * 1000, 1), count, ordered))
             one.forget_dead_sentinels()
         one.drain()
     sampled = read_samples(samples)
@@ -127,5 +135,6 @@ def test_a_killed_sentinel_is_followed_by_one_and_only_one(folder: Path) -> None
 def test_the_sentinel_is_killed_again_and_again(folder: Path) -> None:
     random = chance("sentinel")
     ways = [*WAYS, *random.choices(WAYS, k=max(0, TRIALS - len(WAYS)))]
-    trials = campaign(folder, ways, random, speed=min(10.0, 420 * 60 / (10 * len(ways))), limit_s=30)
+    speed = min(SPEED, 420 * 60 / ((8 + ORDER_WAIT_S / 2) * len(ways)))
+    trials = campaign(folder, ways, random, speed=speed, limit_s=30, at_order=0.5)
     assert len(trials) == len(ways)

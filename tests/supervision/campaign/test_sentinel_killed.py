@@ -106,15 +106,16 @@ def campaign(
             one.forget_dead_sentinels()
         one.drain()
     sampled = read_samples(samples)
-    books = {check.__name__: check(one) for check in (check_orders, check_bars, check_journal)}
-    books["check_books"] = check_books(one, time.monotonic() - begun)
     found = {way: spread([t.ms for t in trials if t.way == way]) for way in WAYS if way in ways}
-    everything = {"seed": SEED, "speed": speed, "recovery_ms": found, "sampled": sampled.report(), **books}
+    everything = {"seed": SEED, "speed": speed, "recovery_ms": found, "sampled": sampled.report()}
     everything["trials"] = [asdict(trial) for trial in trials]
     text = table(
         ("relaunch", "n", "median ms", "p95 ms", "max ms"), [(way, *row.values()) for way, row in found.items()]
     )
-    tell(folder, "sentinel", everything, f"{text}\nprocesses alive, sampled: {sampled.report()}\n{books}")
+    tell(folder, "sentinel", everything, f"{text}\nprocesses alive, sampled: {sampled.report()}")
+    books = {check.__name__: check(one) for check in (check_orders, check_bars, check_journal)}
+    books["check_books"] = check_books(one, time.monotonic() - begun)
+    tell(folder, "sentinel", everything | books, str(books))
     assert not sampled.doubled, f"a child lived twice at once: {sampled.doubled}"
     assert len(one.log("SENTINEL_START")) == len(ways) + 1, "a Sentinel ruled that should not, or one did not"
     starts = [line.fields["name"] for line in one.log("START")]

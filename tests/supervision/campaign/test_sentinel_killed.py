@@ -5,6 +5,8 @@ The long form: ``python3 scripts/pj.py test -s -m campaign tests/supervision/cam
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 pytestmark = needs_signals
 
 #: after: the next one is started the moment the old one is killed; waiting: it already waits for the lock when the old
-#: one is killed; two: two are started at once.
-WAYS = ("after", "waiting", "two")
+#: one is killed; two: two are started at once; frozen: as after, with an engine that is stopped and can obey nobody.
+WAYS = ("after", "waiting", "two", "frozen")
 REFUSAL = "another Sentinel"
 #: How long a trial of the long form waits for an order to be under way; orders come about every 25 s at speed 10.
 ORDER_WAIT_S = 30.0
@@ -75,9 +77,11 @@ def relaunch(one: Demo, way: str) -> int:
         count = refused(one, new)  # it had waited in vain before the kill came
         one.launch_sentinel()
         return count
+    if way == "frozen":
+        os.kill(one.now("engine").pid, signal.SIGSTOP)
     old.kill()
     first = one.launch_sentinel()
-    if way == "after":
+    if way != "two":
         return 0
     second = one.launch_sentinel()
     wait_for("one of two Sentinels to give way", lambda: (first.poll(), second.poll()) != (None, None), 20)

@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, cast
 
-from live.broker_order import Order, order_of, order_row
+from live.broker_order import Order, order_of, order_row, orders_of, orders_row
 from live.commands import CancelOrders, ClosePosition, Command, RaiseAlarm, RecordEvent, RecordTrade
-from live.events import ExecutionReported, PositionReported
+from live.events import ExecutionReported, OrdersReported, PositionReported, TruthChanged
 from live.execution_bridge import Intent, OrderEvent, OrderState, order_key
 from live.market import NS_PER_MIN, NS_PER_S
 from live.params import Params
@@ -55,8 +55,10 @@ class BrokerDesk:
         "_older_exec_ids",
         "_params",
         "_patience_ns",
+        "connected",
         "guard",
         "order",
+        "orders",
         "stuck",
     )
 
@@ -67,6 +69,8 @@ class BrokerDesk:
         self.order: Order | None = None
         self._doubted = False
         self.stuck = False
+        self.orders: OrdersReported | None = None
+        self.connected = True
         self._mismatch = Mismatch()
         self._exec_ids: dict[str, None] = {}
         self._older_exec_ids: dict[str, None] = {}
@@ -80,7 +84,7 @@ class BrokerDesk:
     def doubt(self) -> str:
         """Return why no entry may be made: UNVERIFIED while an order or position cannot be explained, else empty."""
         unknown = self.order is not None and self.order.state is OrderState.UNKNOWN
-        return "UNVERIFIED" if unknown or self._doubted else ""
+        return "UNVERIFIED" if unknown or self._doubted or not self.connected else ""
 
     @property
     def position(self) -> Position | None:
@@ -158,6 +162,16 @@ class BrokerDesk:
             self._compare_pending(order, report, out)
         else:
             self._compare_open(order, order.position, report, out)
+
+    def saw_orders(self, report: OrdersReported) -> None:
+        """Keep the working orders last seen at the broker."""
+        self.orders = report
+
+    def truth_changed(self, event: TruthChanged) -> None:
+        """Note whether position and orders can be seen; what was seen before the loss is forgotten."""
+        self.connected = event.connected
+        self.orders = None
+        self._mismatch = Mismatch()
 
     def manage(self, now_ns: int, minute: int, ordinal: int, contract: str, out: list[Command]) -> None:
         """Send the clock exit due now (pj1 S5.6), or send an unanswered one again; no gate is asked."""
@@ -322,6 +336,8 @@ class BrokerDesk:
             "order": None if self.order is None else order_row(self.order),
             "doubted": self._doubted,
             "stuck": self.stuck,
+            "connected": self.connected,
+            "orders": None if self.orders is None else orders_row(self.orders),
             "mismatch": [mismatch.qty, mismatch.since_ns, mismatch.sightings],
             "exec_ids": [list(self._older_exec_ids), list(self._exec_ids)],
         }
@@ -332,6 +348,9 @@ class BrokerDesk:
         self.order = None if row is None else order_of(row)
         self._doubted = cast("bool", state["doubted"])
         self.stuck = cast("bool", state["stuck"])
+        self.connected = cast("bool", state["connected"])
+        seen = state["orders"]
+        self.orders = None if seen is None else orders_of(seen)
         self._mismatch = Mismatch(*cast("list[int]", state["mismatch"]))
         older, newer = cast("list[list[str]]", state["exec_ids"])
         self._older_exec_ids, self._exec_ids = dict.fromkeys(older), dict.fromkeys(newer)

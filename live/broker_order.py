@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import cast
 
+from live.events import Leg, OrdersReported, WorkingOrder
 from live.execution_bridge import OrderEvent, OrderState, next_state
 from live.position import Position, signal_of, signal_row
 from live.session_manager import Signal
@@ -80,3 +81,14 @@ def order_of(row: dict[str, object]) -> Order:
         exit_tries=tries,
         exit_sent_ns=sent_ns,
     )
+
+
+def orders_row(report: OrdersReported) -> list[object]:
+    """Return a snapshot of working orders as a JSON array."""
+    return [report.ts_ns, [list(astuple(order)) for order in report.orders]]
+
+
+def orders_of(row: object) -> OrdersReported:
+    """Return the snapshot that ``orders_row`` wrote."""
+    ts_ns, rows = cast("tuple[int, list[tuple[str, str, int, int, int, str]]]", row)
+    return OrdersReported(tuple(WorkingOrder(one[0], Leg(one[1]), *one[2:]) for one in rows), ts_ns)

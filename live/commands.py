@@ -42,6 +42,31 @@ class CancelOrders:
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceExits:
+    """Make the position's protective orders be exactly this, creating or amending them (pj1 S8).
+
+    ``side`` is the position's (+1 long: the exits sell); ``qty`` what they cover; a price of 0 means that leg is not
+    wanted. Idempotent by target state: asking twice changes nothing. Never blocked by any gate.
+    """
+
+    key: str
+    contract: str
+    side: int
+    qty: int
+    stop_ticks: int
+    target_ticks: int
+    ts_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ThrowKillSwitch:
+    """Stop all entries until a human resumes: the shell makes ``state/KILL_SWITCH`` stand durably."""
+
+    reason: str
+    ts_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class RecordEvent:
     """Write one row of events.csv (pj1 S13); None = empty field; ``ts_s`` epoch seconds, prices raw ticks.
 
@@ -111,4 +136,6 @@ class RaiseAlarm:
     ts_ns: int
 
 
-Command = PlaceBracket | ClosePosition | CancelOrders | RecordEvent | RecordTrade | RaiseAlarm
+Command = (
+    PlaceBracket | ClosePosition | CancelOrders | PlaceExits | ThrowKillSwitch | RecordEvent | RecordTrade | RaiseAlarm
+)

@@ -25,9 +25,11 @@ from live.events import (
     ModeChanged,
     OrderAcked,
     OrderRefused,
+    OrdersReported,
     OrderUnknown,
     PositionReported,
     PriceMarked,
+    TruthChanged,
 )
 from live.execution_bridge import Intent
 from live.liquidity import Liquidity
@@ -37,13 +39,16 @@ from live.params import Params, ParamsError
 from live.pool_fsm import PoolEvent, advance
 from live.pools import Pool
 from live.position import Position
+from live.records import signal_event
 from live.risk_guard import LOCK_REASON, Approved, Circumstances, RiskGuard
-from live.session_manager import Signal, TradePlanner, ranked
+from live.session_manager import TradePlanner, ranked
 from live.trading_day import CLOSE_M, Span, minute_of_day, span_at, trade_ordinal
 
-BrokerReport = OrderAcked | OrderRefused | OrderUnknown | ExecutionReported | PositionReported
+BrokerReport = (
+    OrderAcked | OrderRefused | OrderUnknown | ExecutionReported | PositionReported | OrdersReported | TruthChanged
+)
 PATIENCE_NS: Final = 10 * NS_PER_S
-SNAPSHOT_FORM: Final = 1
+SNAPSHOT_FORM: Final = 2
 
 
 class Route(StrEnum):
@@ -138,6 +143,10 @@ class Engine:
                 desk.executed(event, out)
             case PositionReported():
                 desk.reported(event, out)
+            case OrdersReported():
+                desk.saw_orders(event)
+            case TruthChanged():
+                desk.truth_changed(event)
             case _:
                 assert_never(event)
 
@@ -300,7 +309,7 @@ class Engine:
         signal = verdict.signal
         self.signals += 1
         self.guard.ordered(signal.signal_ns)
-        out.append(_signal_row(signal, verdict, stamp_s))
+        out.append(signal_event(verdict, stamp_s))
         if self.rehearsing:
             self.paper.enter(signal, verdict.qty)
         else:
@@ -379,18 +388,3 @@ class Engine:
         self.liquidity.restore(cast("dict[str, object]", state["liquidity"]))
         self.paper.restore(cast("dict[str, object]", state["paper"]))
         self.desk.restore(cast("dict[str, object]", state["desk"]))
-
-
-def _signal_row(signal: Signal, verdict: Approved, stamp_s: int) -> RecordEvent:
-    return RecordEvent(
-        stamp_s,
-        "SIGNAL",
-        signal.pool_id,
-        signal.level,
-        signal.own_extreme,
-        entry=signal.entry_ref,
-        stop=signal.stop,
-        target=signal.target,
-        qty=verdict.qty,
-        gates=verdict.gates,
-    )

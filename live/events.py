@@ -117,6 +117,49 @@ class PositionReported:
     ts_ns: int
 
 
+class Leg(StrEnum):
+    """Name what a working order at the broker is for; FOREIGN: not ours, or nobody can say."""
+
+    ENTRY = "ENTRY"
+    STOP = "STOP"
+    TARGET = "TARGET"
+    EXIT = "EXIT"
+    FOREIGN = "FOREIGN"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingOrder:
+    """Show one working order of the traded contract at the broker.
+
+    ``key`` is our idempotency key, empty when the order is not ours (the exits of a bracket bear the key of the order
+    that asked for them). ``side`` +1 buys, -1 sells; ``qty`` is what remains; ``price_ticks`` is the stop's trigger or
+    the limit, 0 for a market order.
+    """
+
+    key: str
+    leg: Leg
+    side: int
+    qty: int
+    price_ticks: int
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrdersReported:
+    """Report all working orders of the traded contract, ours and foreign, as one complete snapshot."""
+
+    orders: tuple[WorkingOrder, ...]
+    ts_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class TruthChanged:
+    """Report that the source of positions and orders was lost, or is back after a complete re-read."""
+
+    connected: bool
+    ts_ns: int
+
+
 Event = (
     ModeChanged
     | BarClosed
@@ -129,4 +172,6 @@ Event = (
     | OrderUnknown
     | ExecutionReported
     | PositionReported
+    | OrdersReported
+    | TruthChanged
 )

@@ -109,6 +109,49 @@ def order_key(pool_id: str, signal_ns: int, leg: str) -> str:
     return f"{pool_id}@{signal_ns // NS_PER_S}:{leg}"
 
 
+ORDER_REF_LENGTH: Final = 40
+_SHORT: Final = "~"
+_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def order_ref(key: str) -> str:
+    """Return the name of ``key`` at a broker that allows 40 characters; ``key_of_ref`` undoes it.
+
+    A longer key (equal highs and lows name two pivots) has its whole numbers in base 36 behind a mark no key has, so
+    that two keys never share a name. Raises ValueError when even that is too long.
+    """
+    if len(key) <= ORDER_REF_LENGTH and not key.startswith(_SHORT):
+        return key
+    stem, _, leg = key.rpartition(":")
+    ref = _SHORT + ":".join("@".join(map(_shortened, part.split("@"))) for part in stem.split(":")) + ":" + leg
+    if len(ref) > ORDER_REF_LENGTH or key_of_ref(ref) != key:
+        raise ValueError(f"order key {key!r} has no name of {ORDER_REF_LENGTH} characters; give it a shorter leg")
+    return ref
+
+
+def key_of_ref(ref: str) -> str:
+    """Return the key that ``order_ref`` named ``ref``; any other text comes back as it is."""
+    if not ref.startswith(_SHORT):
+        return ref
+    stem, _, leg = ref.removeprefix(_SHORT).rpartition(":")
+    return ":".join("@".join(map(_lengthened, part.split("@"))) for part in stem.split(":")) + ":" + leg
+
+
+def _shortened(word: str) -> str:
+    """Return a whole number in base 36, anything else (the kind, which has capitals) as it is."""
+    if not word.isdecimal() or (word != "0" and word[0] == "0"):
+        return word
+    number, digits = int(word), ""
+    while number:
+        number, rest = divmod(number, 36)
+        digits = _DIGITS[rest] + digits
+    return digits or "0"
+
+
+def _lengthened(word: str) -> str:
+    return str(int(word, 36)) if word and all(one in _DIGITS for one in word) else word
+
+
 @dataclass(frozen=True, slots=True)
 class Intent:
     """Carry one entry order to be; it can only be made of an Approved verdict."""

@@ -12,6 +12,7 @@ from typing import Final
 
 from live.commands import RecordEvent, Trade
 from live.market import Instrument
+from live.risk_guard import Approved
 from live.trading_day import iso_utc
 
 TRADE_COLUMNS: Final = (
@@ -122,3 +123,20 @@ def event_row(event: RecordEvent) -> dict[str, str]:
 
 def _optional(number: int | None) -> str:
     return "" if number is None else str(number)
+
+
+def signal_event(verdict: Approved, stamp_s: int) -> RecordEvent:
+    """Return the SIGNAL row of an approved signal, with every gate's answer."""
+    signal = verdict.signal
+    return RecordEvent(
+        stamp_s,
+        "SIGNAL",
+        signal.pool_id,
+        signal.level,
+        signal.own_extreme,
+        entry=signal.entry_ref,
+        stop=signal.stop,
+        target=signal.target,
+        qty=verdict.qty,
+        gates=verdict.gates,
+    )

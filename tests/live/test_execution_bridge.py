@@ -5,12 +5,24 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pj1_scenes import SWEEP_LOW, Stage
 
 from live.commands import PlaceBracket
 from live.engine import Route
 from live.events import Mode
-from live.execution_bridge import TABLE, IllegalOrderEvent, OrderEvent, OrderState, next_state, order_key
+from live.execution_bridge import (
+    ORDER_REF_LENGTH,
+    TABLE,
+    IllegalOrderEvent,
+    OrderEvent,
+    OrderState,
+    key_of_ref,
+    next_state,
+    order_key,
+    order_ref,
+)
 
 
 def test_every_pair_is_in_the_table_or_raises() -> None:
@@ -57,3 +69,33 @@ def test_the_same_approval_has_the_same_key_in_every_run() -> None:
         said = Stage(Route.BROKER, Mode.LIVE).play(SWEEP_LOW)
         keys |= {one.key for one in said if isinstance(one, PlaceBracket)}
     assert keys == {"739721:PDL@1776259920:ENTRY"}
+
+
+SECONDS = st.integers(1_000_000_000, 36**6 - 1)  # until December 2038
+KINDS = {"PDH": 0, "ASIAL": 0, "NYAML": 0, "SWH": 1, "EQL": 2}
+
+
+@given(
+    st.integers(700_000, 800_000),
+    st.sampled_from(list(KINDS)),
+    st.tuples(SECONDS, SECONDS),
+    SECONDS,
+    st.integers(1, 999),
+)
+def test_a_broker_name_is_short_and_names_one_key(
+    day: int, kind: str, pivots: tuple[int, int], at_s: int, number: int
+) -> None:
+    pool = ":".join(map(str, (day, kind, *pivots[: KINDS[kind]])))
+    key = order_key(pool, at_s * 1_000_000_000, f"EXITS{number}")
+    ref = order_ref(key)
+    assert len(ref) <= ORDER_REF_LENGTH
+    assert key_of_ref(ref) == key
+    assert ref == key or len(key) > ORDER_REF_LENGTH
+
+
+def test_ordinary_keys_keep_their_name_and_the_impossible_is_refused() -> None:
+    assert order_ref("739721:PDL@1776259920:ENTRY") == "739721:PDL@1776259920:ENTRY"
+    assert key_of_ref("placed by hand") == "placed by hand"
+    for hopeless in ("x" * 41, "739252:EQL:1736780400:1736790400@1736790600:" + "E" * 20):
+        with pytest.raises(ValueError, match="shorter leg"):
+            order_ref(hopeless)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from dataclasses import dataclass
@@ -12,7 +13,19 @@ from typing import Any
 import pytest
 
 from live.engine import Engine, Route
-from live.events import BarClosed, EntriesJudged, ExecutionReported, KillSwitched, Mode, ModeChanged, PositionReported
+from live.events import (
+    BarClosed,
+    EntriesJudged,
+    ExecutionReported,
+    KillSwitched,
+    Leg,
+    Mode,
+    ModeChanged,
+    OrdersReported,
+    PositionReported,
+    TruthChanged,
+    WorkingOrder,
+)
 from live.market import INSTRUMENTS, NS_PER_MIN, NS_PER_S, Bar, TickKind
 from live.params import Params
 from live.trading_day import at_minute_ns
@@ -231,11 +244,14 @@ def test_orders_cut_off_by_a_crash_are_settled_never_resent(tmp_path: Path) -> N
         KillSwitched(on=True, reason="drill"),
         ExecutionReported("e1", -1, 2, 100_001, 5, "ref"),
         PositionReported(-2, 7),
+        OrdersReported((), 8),
+        OrdersReported((WorkingOrder("k", Leg.STOP, -1, 2, 99, "7"), WorkingOrder("", Leg.FOREIGN, 1, 1, 0, "8")), 8),
+        TruthChanged(connected=False, ts_ns=9),
     ],
 )
 def test_inputs_survive_the_journal(event: Any) -> None:
     kind, data = input_row(event)
-    assert input_event(kind, data) == event
+    assert input_event(kind, json.loads(json.dumps(data))) == event
 
 
 # -- the tape ------------------------------------------------------------------------------------------

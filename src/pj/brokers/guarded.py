@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import assert_never, final
 
-from live.commands import CancelOrders, ClosePosition, PlaceBracket
+from live.commands import CancelOrders, ClosePosition, PlaceBracket, PlaceExits
 from pj.brokers.port import Answer, Broker, Order, Outcome
 from pj.channels.rundir import RunDir
 from pj.channels.switches import entry_forbidden
@@ -42,7 +42,7 @@ class GuardedBroker:
                 forbidden = entry_forbidden(self._run_dir)
                 if forbidden:
                     return Answer(Outcome.REFUSED, forbidden)
-            case ClosePosition() | CancelOrders():
+            case ClosePosition() | CancelOrders() | PlaceExits():
                 pass
             case _:
                 assert_never(order)

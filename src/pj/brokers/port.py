@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from live.commands import CancelOrders, ClosePosition, PlaceBracket
+from live.commands import CancelOrders, ClosePosition, PlaceBracket, PlaceExits
 
-Order = PlaceBracket | ClosePosition | CancelOrders
+Order = PlaceBracket | ClosePosition | CancelOrders | PlaceExits
 
 
 class Outcome(StrEnum):

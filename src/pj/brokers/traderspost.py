@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import requests
 
-from live.commands import CancelOrders, ClosePosition, PlaceBracket
+from live.commands import CancelOrders, ClosePosition, PlaceBracket, PlaceExits
 from live.market import Instrument
 from pj.brokers.limits import SendLimits
 from pj.brokers.port import Answer, Order, Outcome
@@ -63,6 +63,8 @@ class TradersPost:
 
     def send(self, order: Order, now_ns: int) -> Answer:
         """Post ``order`` once; entries only while our limits allow, exits and cancels always."""
+        if isinstance(order, PlaceExits):
+            return Answer(Outcome.REFUSED, "exits-not-offered")  # no call there protects what is already open
         entry = isinstance(order, PlaceBracket)
         full = self._limits.refuses_entry(now_ns) if entry else ""
         if full:
@@ -122,7 +124,7 @@ def classify(status: int, body: bytes, sent_mono_ns: int = 0) -> Answer:
     return Answer(outcome, code, "", log_id, status, sent_mono_ns)
 
 
-def payload(order: Order, instrument: Instrument, now_ns: int) -> dict[str, Any]:
+def payload(order: PlaceBracket | ClosePosition | CancelOrders, instrument: Instrument, now_ns: int) -> dict[str, Any]:
     """Return the webhook body of ``order`` (services.md 1.1), prices in points on the grid."""
     body: dict[str, Any] = {"ticker": ticker(order.contract, now_ns)}
     match order:

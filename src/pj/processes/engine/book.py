@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from live.commands import Command, RecordEvent, RecordTrade
+from live.commands import Command, RecordEvent, RecordTrade, ThrowKillSwitch
 from live.events import Event, Mode
 from live.market import NS_PER_S, Bar, Instrument
 from live.records import TRADE_COLUMNS, trade_row
@@ -23,6 +23,7 @@ from pj.clock import Clock
 from pj.processes.engine.rows import (
     DURABLE_TYPES,
     OUTPUT_TYPES,
+    TOLD_TYPES,
     Order,
     input_row,
     intent_data,
@@ -92,9 +93,9 @@ class DayBook:
                 orders.append(command)
                 continue
             kind, data = output_row(command, self._instrument, mode)
-            if kind == "ALARM" and self._replaying:
-                continue  # it was raised when it happened
-            if kind == "ALARM" or not self._already_written(kind, data):
+            if kind in TOLD_TYPES and self._replaying:
+                continue  # it was said when it happened
+            if kind in TOLD_TYPES or not self._already_written(kind, data):
                 self.note(kind, data)
                 self._remember(kind, data)
             if isinstance(command, RecordTrade):
@@ -168,6 +169,6 @@ class DayBook:
 
 
 def _is_durable(command: Command) -> bool:
-    if isinstance(command, RecordTrade):
+    if isinstance(command, RecordTrade | ThrowKillSwitch):
         return True
     return isinstance(command, RecordEvent) and command.event in DURABLE_TYPES

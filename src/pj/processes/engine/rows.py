@@ -10,27 +10,40 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from live.commands import CancelOrders, ClosePosition, PlaceBracket, RaiseAlarm, RecordEvent, RecordTrade
+from live.commands import (
+    CancelOrders,
+    ClosePosition,
+    PlaceBracket,
+    PlaceExits,
+    RaiseAlarm,
+    RecordEvent,
+    RecordTrade,
+    ThrowKillSwitch,
+)
 from live.events import (
     ClockPassed,
     EntriesJudged,
     Event,
     ExecutionReported,
     KillSwitched,
+    Leg,
     Mode,
     ModeChanged,
     OrderAcked,
     OrderRefused,
+    OrdersReported,
     OrderUnknown,
     PositionReported,
     PriceMarked,
+    TruthChanged,
+    WorkingOrder,
 )
 from live.market import Instrument
 from live.records import EVENT_COLUMNS, TRADE_COLUMNS, event_row, trade_row
 
 CORE_TYPES: Final = frozenset({"DEFINED", "SWEPT", "RECLAIMED", "SIGNAL", "REJECT", "DEAD", "ENTRY_CANCEL", "LOCK"})
 OUTPUT_TYPES: Final = CORE_TYPES | {"TRADE"}
-DURABLE_TYPES: Final = frozenset({"TRADE", "LOCK", "KILL"})
+DURABLE_TYPES: Final = frozenset({"TRADE", "LOCK", "KILL", "THROWN"})
 INPUTS: Final[dict[str, tuple[Any, tuple[tuple[str, str], ...]]]] = {
     "MODE": (ModeChanged, (("mode", "mode"),)),
     "JUDGED": (EntriesJudged, (("reason", "reason"),)),
@@ -50,15 +63,21 @@ INPUTS: Final[dict[str, tuple[Any, tuple[tuple[str, str], ...]]]] = {
         ),
     ),
     "POSITION": (PositionReported, (("qty", "qty"), ("ts_ns", "at_ns"))),
+    "ORDERS": (OrdersReported, (("orders", "orders"), ("ts_ns", "at_ns"))),
+    "TRUTH": (TruthChanged, (("connected", "connected"), ("ts_ns", "at_ns"))),
     "MARK": (PriceMarked, (("price_ticks", "price"), ("ts_ns", "at_ns"))),
     "CLOCK": (ClockPassed, (("now_ns", "at_ns"),)),
 }
 """Line type -> event class, and (attribute, name in data) of each field."""
+ORDER_FIELDS: Final = ("key", "leg", "side", "qty", "price_ticks", "order_id")
+TOLD_TYPES: Final = frozenset({"ALARM", "THROWN"})
+"""Output lines that tell what was said or done at the time; a replay neither compares nor repeats them."""
 Row = tuple[str, dict[str, Any]]
-Order = PlaceBracket | ClosePosition | CancelOrders
+Order = PlaceBracket | ClosePosition | CancelOrders | PlaceExits
+Record = RecordEvent | RecordTrade | RaiseAlarm | ThrowKillSwitch
 
 
-def output_row(command: RecordEvent | RecordTrade | RaiseAlarm, instrument: Instrument, mode: Mode) -> Row:
+def output_row(command: Record, instrument: Instrument, mode: Mode) -> Row:
     """Return type and data of the line that records ``command``."""
     match command:
         case RecordEvent():
@@ -70,6 +89,8 @@ def output_row(command: RecordEvent | RecordTrade | RaiseAlarm, instrument: Inst
             return "TRADE", {**trade_row(command.trade, instrument), "mode": mode.value}
         case RaiseAlarm():
             return "ALARM", {"code": command.code, "text": command.text, "at_ns": command.ts_ns}
+        case ThrowKillSwitch():
+            return "THROWN", {"reason": command.reason, "at_ns": command.ts_ns}
 
 
 def same_output(kind: str, data: Mapping[str, Any], line_kind: str, line_data: Mapping[str, Any]) -> bool:
@@ -99,6 +120,16 @@ def intent_data(order: Order) -> dict[str, Any]:
             return base | {"qty": order.qty, "reason": order.reason}
         case CancelOrders():
             return {"key": order.key, "order": "CANCEL", "contract": order.contract, "reason": order.reason}
+        case PlaceExits():
+            return {
+                "key": order.key,
+                "order": "EXITS",
+                "contract": order.contract,
+                "side": order.side,
+                "qty": order.qty,
+                "stop": order.stop_ticks,
+                "target": order.target_ticks,
+            }
 
 
 def input_row(event: Event) -> Row:
@@ -117,11 +148,15 @@ def input_event(kind: str, data: Mapping[str, Any]) -> Event | None:
     values = {attribute: data[name] for attribute, name in names}
     if cls is ModeChanged:
         values["mode"] = Mode(values["mode"])
+    if cls is OrdersReported:
+        values["orders"] = tuple(WorkingOrder(row[0], Leg(row[1]), *row[2:]) for row in values["orders"])
     event: Event = cls(**values)
     return event
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [[getattr(order, name) for name in ORDER_FIELDS] for order in value]
     return value.value if isinstance(value, Mode) else value
 
 

@@ -237,5 +237,7 @@ def test_any_cells_stay_on_one_line_and_in_their_columns(cells):
 
 def test_times_come_back():
     assert formats.parse_iso_utc(formats.iso_utc(BAR.ts_ns)) == BAR.ts_ns
-    with pytest.raises(BadCell, match="YYYY"):
-        formats.parse_iso_utc("2026-04-13")
+    odd = ["2026-W15-3T10:00:00Z", "2026-04-15 10:00:00Z", "2026-04-15T10:00:00+00:00", "2026-04-15T10:00:61Z", ""]
+    for text in ["2026-04-13", "2026-4-5T1:2:3Z", "2026-04-15T10:00:00", "٢026-04-15T10:00:00Z", *odd]:
+        with pytest.raises(BadCell, match="YYYY"):
+            formats.parse_iso_utc(text)

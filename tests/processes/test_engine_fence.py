@@ -14,10 +14,15 @@ from pathlib import Path
 import pytest
 from engine_world import World, wall
 
+from live.commands import CancelOrders, ClosePosition, PlaceBracket
+from live.events import OrderRefused
+from pj.brokers.dispatcher import FENCED, Result
+from pj.brokers.port import Answer, Outcome
 from pj.channels.fence import fence_path, grant, read_fence
 from pj.channels.files import lock_file
 from pj.channels.journal import JournalLine
 from pj.channels.stats import Stats
+from pj.processes.engine.outbox import outcome_event
 from pj.simulators.market import generate
 
 DAY = date(2026, 4, 15)
@@ -143,3 +148,14 @@ def test_a_second_engine_by_hand_leaves_the_first_its_fence(world: World) -> Non
     assert held.instance == first.instance
     bars = first.gauge("bars", 0)
     world.wait(lambda stats: stats.gauge("bars", 0) > bars)
+
+
+def test_what_the_fence_held_back_is_settled_for_an_entry_and_left_open_for_an_exit() -> None:
+    """The successor finds an exit's intent without an outcome and sends it; an entry is known not to have left."""
+    held = Answer(Outcome.REFUSED, FENCED)
+    entry = PlaceBracket("p@1:ENTRY", "MNQM6", 1, 1, 100_000, 99_900, 100_200, 5, "p")
+    assert outcome_event(Result(entry, held, 1, True, 9)) == OrderRefused("p@1:ENTRY", FENCED, 9)
+    leave = ClosePosition("p@1:EXIT", "MNQM6", 1, "TIME", 5)
+    assert outcome_event(Result(leave, held, 2, True, 9)) is None
+    assert outcome_event(Result(CancelOrders("p@1:CANCEL", "MNQM6", "x", 5), held, 1, True, 9)) is None
+    assert outcome_event(Result(leave, Answer(Outcome.REFUSED, "invalid-action"), 1, True, 9)) is not None

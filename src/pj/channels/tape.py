@@ -312,11 +312,7 @@ class TapeParser:
 
     def feed(self, lines: bytes) -> list[Tick]:
         """Return the ticks of ``lines`` (whole lines, each ended by a newline), in order."""
-        ticks: list[Tick] = []
-        take = self._take
-        for row in self._rows(lines):
-            take(row, ticks)
-        return ticks
+        return self._each(self._rows(lines))
 
     def _rows(self, lines: bytes) -> list[str]:
         """Return the texts of whole lines without the header, which is checked."""
@@ -326,23 +322,27 @@ class TapeParser:
             self._check_header(rows.pop(0))
         return rows
 
-    def _take(self, row: str, ticks: list[Tick]) -> None:
-        """Append the tick of one row, or refuse the row."""
-        expected = self.last_seq
-        try:
-            tick = self._parse(row)
-        except ValueError as error:
-            self._refuse(row, str(error))
-            self.last_seq = None if expected is None else expected + 1  # it stands for one row
-            return
-        if expected is not None and tick.seq != expected + 1:
-            if tick.seq <= expected:
-                self._refuse(row, f"DUPLICATE: seq {tick.seq} was delivered before, {expected} is the last")
-                return
-            self.holes += 1
-            self._report(row, f"HOLE: seq jumps from {expected} to {tick.seq}")
-        self.last_seq = tick.seq
-        ticks.append(tick)
+    def _each(self, rows: list[str]) -> list[Tick]:
+        """Return the ticks of rows in order; what cannot be read is refused."""
+        parse, expected = self._parse, self.last_seq
+        ticks: list[Tick] = []
+        for row in rows:
+            try:
+                tick = parse(row)
+            except ValueError as error:
+                self._refuse(row, str(error))
+                expected = None if expected is None else expected + 1  # it stands for one row
+                continue
+            if expected is not None and tick.seq != expected + 1:
+                if tick.seq <= expected:
+                    self._refuse(row, f"DUPLICATE: seq {tick.seq} was delivered before, {expected} is the last")
+                    continue
+                self.holes += 1
+                self._report(row, f"HOLE: seq jumps from {expected} to {tick.seq}")
+            expected = tick.seq
+            ticks.append(tick)
+        self.last_seq = expected
+        return ticks
 
     def _parse(self, row: str) -> Tick:
         cells = row.split(",", self._width - 1)

@@ -118,7 +118,7 @@ def test_the_global_cancel_is_not_used_on_a_human_s_orders(world: World, monkeyp
     steps: Steps = []
     verdict = run(_beside_a_living_bridge(world, steps))
     assert not verdict.flat
-    assert "client 11 is connected" in verdict.why and "--all" in verdict.why
+    assert "client 11, which is connected" in verdict.why and "--all" in verdict.why
     assert world.held() == {MNQ: 2, MES: -1}, "a position is not closed while its exits work"
     assert "77:MESZ6" in run(world.working())
 

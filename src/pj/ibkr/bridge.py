@@ -65,6 +65,7 @@ class Bridge:
         self._stats = StatsWriter(run.state(PROCESS), PROCESS, instance)
         self._session: Session | None = None
         self._stop = asyncio.Event()
+        self._news = asyncio.Event()
         self._phase = "STARTING"
         self._problem = ""
         self._contract = ""
@@ -112,12 +113,11 @@ class Bridge:
 
     async def _pause(self, tasks: Sequence[asyncio.Task[NoReturn]]) -> None:
         """Wait for the next beat of the stats, a stop, the end of a task, or a session's first data: that is news."""
-        waits = [asyncio.ensure_future(self._stop.wait())]
-        if self._session is not None and not self._session.ready.is_set():
-            waits.append(asyncio.ensure_future(self._session.ready.wait()))
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._stop, self._news)]
         until: set[asyncio.Task[Any]] = {*waits, *tasks}
         wait_s = self._stats.due_in_s() or BEAT_EVERY_S  # due at once only when the last beat could not be written
         await asyncio.wait(until, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        self._news.clear()
         for wait in waits:
             wait.cancel()
 
@@ -133,7 +133,7 @@ class Bridge:
         while True:
             self._phase = "RECOVERING" if self._sessions else "CONNECTING"
             session = Session(
-                self._settings, self._run, self._instrument, self._capture, self._recorder, self._feed_watch
+                self._settings, self._run, self._instrument, self._capture, self._recorder, self._feed_watch, self._news
             )
             self._session = session
             began_s = time.monotonic()

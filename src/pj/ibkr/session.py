@@ -52,21 +52,22 @@ class Session:
         capture: Capture,
         recorder: AccountRecorder,
         feed_watch: FeedWatch,
+        news: asyncio.Event,
     ) -> None:
-        """Prepare; ``run`` connects."""
+        """Prepare; ``run`` connects. ``news`` is set once, when the session stands and its data flow."""
         self.client: GatewayClient | None = None
         self.contract: Contract | None = None
         self.server_offset_s = 0
         self.last_notice = ""
         self.history_bars = 0
         self.established = False  # account and contract are read, subscriptions are asked for
-        self.ready = asyncio.Event()
         self._settings = settings
         self._run = run
         self._instrument = instrument
         self._capture = capture
         self._recorder = recorder
         self._feed_watch = feed_watch
+        self._news: asyncio.Event | None = news
         self._leaving = False
         self._ids: tuple[int, int] | None = None
         self._wanted = ""
@@ -238,8 +239,9 @@ class Session:
         self._recorder.flush()
 
     def _tell_ready(self) -> None:
-        if self.established and self._capture.live:
-            self.ready.set()
+        if self._news is not None and self.established and self._capture.live:
+            self._news.set()
+            self._news = None
 
     async def _closed(self, client: GatewayClient) -> NoReturn:
         await client.closed.wait()

@@ -198,3 +198,16 @@ def test_market_data_type_and_volume_are_noted(feed: Feed) -> None:
 )
 def test_read_size(text: str, size: int | None) -> None:
     assert read_size(text) == size
+
+
+def test_trades_asked_for_anew_leave_the_quote_alone_and_the_other_way_round(feed: Feed) -> None:
+    feed.take(bid("25000"), 1)
+    feed.take(ask("25000.25"), 2)
+    feed.take(trade(at=T), 3)
+    feed.subscribed("MNQZ6", QUOTES, 6)
+    assert (feed.bid, feed.ask) == ("25000", "25000.25")
+    assert not feed.owns(str(TRADES))
+    assert reasons(feed.take(trade(at=T - 60, req=6), 4)) == [], "the new subscription has its own time reference"
+    feed.subscribed("MNQZ6", 7, 6)
+    assert (feed.bid, feed.ask) == ("", "")
+    assert reasons(feed.take(trade(at=T - 120, req=6), 5)) == [Reason.TIME_BACKWARD]

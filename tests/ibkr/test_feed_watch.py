@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pj.channels.stats import read_stats
+from pj.ibkr.bridge import LEAVE_S
 from pj.supervision.silence import Beat, SilenceMeter
 
 NS = 1_000_000_000
@@ -184,6 +185,18 @@ def test_unknown_calendar_only_subscribes_anew_and_says_so(scene: Scene) -> None
     assert scene.run.stop(bridge) == 0
 
 
+def test_missed_trades_are_a_hole_whatever_the_calendar_knows(scene: Scene) -> None:
+    (scene.run.run_dir / "state" / "sessions.json").unlink()
+    bridge = scene.start()
+    scene.flowing()
+    scene.fault("forget", what="trades")
+    scene.run.wait("the new subscription", lambda: scene.said("resubscribed") == 1, 10)
+    scene.flowing()
+    assert scene.run.stop(bridge) == 0
+    assert "reason=CALENDAR_UNKNOWN" in scene.log()
+    hole_begins_at_the_last_trade(scene)
+
+
 def test_gateway_that_answers_no_probe_is_connected_anew_once(scene: Scene) -> None:
     """Bytes flow on, so the connection's own probe lets it live; a gateway deaf for long is tried anew, once."""
     bridge = scene.start()
@@ -200,6 +213,44 @@ def test_gateway_that_answers_no_probe_is_connected_anew_once(scene: Scene) -> N
     scene.run.wait("the verdict", lambda: scene.said("feed_verdict") == "FRESH", 10)
     assert scene.said("ladder") == "FRESH"
     assert scene.run.stop(bridge) == 0
+
+
+def test_stop_reads_what_is_on_its_way_and_waits_for_nobody(scene: Scene) -> None:
+    """A burst that lies in the socket when the stop comes is on the tape; a gateway that hangs is left all the same."""
+    bridge = scene.start()
+    scene.flowing()
+    scene.fault("burst", count=20_000)
+    assert scene.run.stop(bridge) == 0
+    assert "LEFT drained=true" in scene.log()
+    taped = [row for row in scene.run.day("live_market_data.csv") if row["kind"] == "TRADE"]
+    assert len(taped) == len(scene.run.ledger("TRADE")) > 20_000
+    again = scene.bridge()
+    scene.fault("mute", on=True)
+    began = time.monotonic()
+    assert scene.run.stop(again) == 0
+    assert time.monotonic() - began < LEAVE_S + 1.5
+    assert "LEFT_IN_HASTE" in scene.log()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the limit on file size of another process")
+def test_tape_that_cannot_be_written_shows_in_its_clock(scene: Scene) -> None:
+    import resource
+
+    bridge = scene.start()
+    scene.flowing()
+    ticks = scene.run.run_dir / "2026-04-15" / "live_ticks.csv"
+    soft, hard = resource.prlimit(bridge.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(bridge.pid, resource.RLIMIT_FSIZE, (ticks.stat().st_size, hard))
+    scene.run.wait_gauge("feed_verdict", "UNWRITTEN", 10)
+    assert scene.said("clocks")["flush_s"] >= PATIENCE * 5
+    assert scene.said("clocks")["trades_s"] < 3
+    assert "live_ticks.csv" in scene.said("disk_error")
+    resource.prlimit(bridge.pid, resource.RLIMIT_FSIZE, (soft, hard))
+    scene.run.wait_gauge("feed_verdict", "FRESH", 10)
+    scene.untouched()
+    assert scene.run.stop(bridge) == 0
+    taped = [row for row in scene.run.day("live_market_data.csv") if row["kind"] == "TRADE"]
+    assert len(taped) == len(scene.run.ledger("TRADE")), "nothing was lost while the disk was full"
 
 
 def test_stuck_main_loop_is_silent_though_a_side_thread_lives(scene: Scene) -> None:

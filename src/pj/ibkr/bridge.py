@@ -109,7 +109,7 @@ class Bridge:
             log.warning("LEFT_IN_HASTE error=%r", str(error))
             return
         if not drained:
-            log.warning("LEFT_IN_HASTE error=%r", "the gateway did not answer; ticks on their way are lost")
+            log.warning("LEFT_IN_HASTE error=%r", "the gateway did not answer; ticks on their way may be lost")
 
     async def _pause(self, tasks: Sequence[asyncio.Task[NoReturn]]) -> None:
         """Wait for the next beat of the stats, a stop, the end of a task, or a session's first data: that is news."""

@@ -166,7 +166,8 @@ class FeedWatch:
     def _name_the_hole(self) -> None:
         """Open the hole from the last data of what is dead; dead quotes beside living trades leave the bars whole."""
         capture = self._capture
-        if self.verdict is Verdict.TRADES_DEAD and not capture.awaits_trades:
+        missed = self._flows[0] is Flow.MISSED and self.verdict is not Verdict.MARKET_CLOSED  # proof needs no calendar
+        if missed and not capture.awaits_trades:
             capture.suspect(GapReason.FEED, capture.last_trade_ns, until_trades=True)
         elif self.verdict is Verdict.FEED_DEAD and not capture.awaits_trades:
             capture.suspect(GapReason.FEED, capture.last_data_ns, until_trades=True)

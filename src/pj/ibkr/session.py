@@ -189,7 +189,7 @@ class Session:
         if deed is Rung.RECONNECT:
             raise GatewayUnavailable(f"the feed is dead on a living socket ({why}); connecting anew")
         trades, quotes = self._feed_watch.dead
-        if trades and self._capture.live:
+        if trades and not quotes and self._capture.live:
             self._capture.suspect(GapReason.FEED)
         self._subscribe(client, contract, trades=trades, quotes=quotes)
 

@@ -217,6 +217,7 @@ def test_no_file_of_a_crashed_process_holds_a_secret(tmp_path: Path) -> None:
     crashes = [fields for _, _, event, fields in events if event == "CRASH"]
     assert [set(fields) & {"thread", "ignored"} for fields in crashes] == [{"thread"}, {"ignored"}, set()]
     assert "in deep" in crashes[-1]["traceback"] and "ValueError" in crashes[-1]["traceback"]
+    assert {"vendor", "py.warnings"} <= {fields.get("logger") for _, _, _, fields in events}
     assert {event for _, _, event, _ in events} == {"SAID", "LOG", "CRASH", "LOG_MALFORMED"}
     assert files["crash.out"].count(b"Traceback") == 3  # thread, the ignored one, the end
     assert b"printed on stdout http" in files["crash.out"]

@@ -68,4 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     guard_process(os.environ)
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # before the Sentinel listens to signals: nothing has been started yet
+        sys.stderr.write("stopped by the operator\n")

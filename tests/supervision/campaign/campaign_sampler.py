@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PERIOD_S: Final = 0.05
+ENGINE: Final = MODULES["engine"]
 NAMES: Final = {module: name for name, module in MODULES.items()}
 
 

@@ -144,6 +144,13 @@ def test_the_window_never_lets_more_than_its_limit_through(gaps: list[int]) -> N
         assert stamp - made[index] > WINDOW_NS
 
 
+def test_a_call_of_exactly_sixty_seconds_ago_still_counts() -> None:
+    window = Window(1, [0])
+    assert window.wait_ns(WINDOW_NS) == 1
+    assert window.used(WINDOW_NS) == 1
+    assert window.wait_ns(WINDOW_NS + 1) == 0
+
+
 def test_the_window_remembers_forgets_and_takes_no_stamp_of_the_future() -> None:
     window = Window(2, [10, 20, 30])
     assert window.stamps() == [20, 30]

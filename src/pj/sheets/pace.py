@@ -42,7 +42,7 @@ class Window:
 
     def used(self, now_ns: int) -> int:
         """Return the calls of the last 60 s; may be asked from another thread (it changes nothing)."""
-        return sum(stamp > now_ns - WINDOW_NS for stamp in list(self._stamps))
+        return sum(stamp >= now_ns - WINDOW_NS for stamp in list(self._stamps))
 
     def stamps(self) -> list[int]:
         """Return what must be remembered over a restart."""
@@ -53,7 +53,7 @@ class Window:
         while self._stamps and self._stamps[-1] > now_ns:
             self._stamps[-1] = now_ns
             self._stamps = deque(min(stamp, now_ns) for stamp in self._stamps)
-        while self._stamps and self._stamps[0] <= now_ns - WINDOW_NS:
+        while self._stamps and self._stamps[0] < now_ns - WINDOW_NS:  # one of exactly 60 s ago still counts
             self._stamps.popleft()
 
 

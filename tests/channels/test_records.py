@@ -241,3 +241,14 @@ def test_times_come_back():
     for text in ["2026-04-13", "2026-4-5T1:2:3Z", "2026-04-15T10:00:00", "٢026-04-15T10:00:00Z", *odd]:
         with pytest.raises(BadCell, match="YYYY"):
             formats.parse_iso_utc(text)
+
+
+def test_a_new_phase_is_told_at_once(tmp_path):
+    writer = StatsWriter(tmp_path / "x.stats.json", "x", "token")
+    assert writer.beat_if_due("STARTING")
+    assert not writer.beat_if_due("STARTING")
+    assert writer.beat_if_due("RUNNING")
+    assert not writer.beat_if_due("RUNNING")
+    stats = read_stats(tmp_path / "x.stats.json")
+    assert stats is not None
+    assert (stats.phase, stats.beat_seq) == ("RUNNING", 2)

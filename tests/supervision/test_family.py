@@ -288,3 +288,18 @@ class Histories(RuleBasedStateMachine):
 
 Histories.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestHistories = Histories.TestCase
+
+
+def test_a_stop_that_was_asked_for_is_no_illness() -> None:
+    world = World()
+    world.run_healthy(2)
+    world.family.stop(["engine"], kill_s=world.now + 5)
+    assert world.child.state is State.STOPPING
+    assert world.child.healthy
+    silent = World()
+    silent.run_healthy(2)
+    for _ in range(24):
+        silent.now += 0.25
+        silent.family.look(silent.beats.get, 0.25)
+    assert silent.child.state is State.STOPPING
+    assert not silent.child.healthy

@@ -58,6 +58,7 @@ class StatsWriter:
         self.instance = instance
         self.started_ns = time.time_ns()
         self.beat_seq = 0
+        self._phase = ""
         self._every_ns = int(every_s * 1e9)
         self._next_mono_ns = 0
 
@@ -89,11 +90,12 @@ class StatsWriter:
         except (TypeError, ValueError) as error:
             raise ValueError(f"stats of {self.process}: a gauge is not JSON: {error}") from error
         replace_atomic(self.path, text.encode())
+        self._phase = phase
         self._next_mono_ns = time.monotonic_ns() + self._every_ns
 
     def beat_if_due(self, phase: str, **gauges: Any) -> bool:
-        """Beat when a real second has passed and return whether it did."""
-        if not self.due():
+        """Beat when a real second has passed, or at once when the phase is a new one; return whether it did."""
+        if not self.due() and phase == self._phase:
             return False
         self.beat(phase, **gauges)
         return True

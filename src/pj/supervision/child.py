@@ -84,7 +84,9 @@ class Child:
 
     @property
     def healthy(self) -> bool:
-        """Tell whether it is as it should be: its heart beats, or an operator wants it to rest."""
+        """Tell whether it is as it should be: its heart beats, or somebody wants it to rest or to start afresh."""
+        if self.state is State.STOPPING:
+            return self.fault is None or not self.fault.silent
         return self.state in {State.RUNNING, State.STOPPED, State.EXITED}
 
     def forget_failures(self) -> None:

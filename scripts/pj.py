@@ -3,7 +3,7 @@
 ``python3 scripts/pj.py demo`` and ``python3 scripts/pj.py test`` are the two commands of the README.
 Only the standard library is used. The second time nothing is installed and the verb starts at once;
 an installation that was interrupted is done again. uv installs when it is there, else pip, both from
-pinned hashes. ``test`` also installs what the tests need and runs pytest with the arguments given.
+pinned hashes. ``test`` also installs what the tests need and runs pytest: the whole suite, or what its arguments name.
 """
 
 from __future__ import annotations
@@ -43,10 +43,18 @@ def main(argv: list[str]) -> int:
     if testing:
         os.chdir(ROOT)
         os.environ["PJ_IB_ASYNC_PATH"] = str(IB_ASYNC)
-        return run([str(PYTHON), "-P", "-m", "pytest", *argv[1:]])
+        return run([str(PYTHON), "-P", "-m", "pytest", *(argv[1:] or all_at_once())])
     if not Path("config.yaml").is_file():
         os.environ.setdefault("PJ_CONFIG", str(ROOT / "config.yaml"))
     return run([str(PYTHON), "-P", "-m", "pj.cli", *argv])
+
+
+def all_at_once() -> list[str]:
+    """Return how the whole suite is spread: most of it waits for real processes, so one more worker than cores.
+
+    A file stays with one worker: its tests share servers and expect their order.
+    """
+    return ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile"]
 
 
 class InstallationError(Exception):

@@ -1,107 +1,167 @@
-"""Follow the one order and position at a broker: pending, open, exiting, closed (pj1 S8, first form).
+"""Follow the one order and position at a broker: pending, open, exiting, closed (pj1 S8).
 
-Executions are the truth about prices and quantities, position reports about whether anything is there at all; either
-may come first, late or twice. Nothing here sends: the desk answers with commands. Where the reports cannot be
-explained the desk is in doubt, and doubt stops entries until the reports explain themselves again. The full
-verdict table of pj1 S8 (protection of naked positions, drifted brackets) belongs to live/reconciliation.py.
+Executions are the truth about prices and quantities, position reports about whether anything is there at all, order
+snapshots about what protects it; each may come first, late or twice. Every event and every passing of the clock puts
+belief and sight before the table of ``live.reconciliation``; what it rules, ``live.broker_verdicts`` carries out.
+Nothing here sends: the desk answers with commands. Whatever is unexplained is doubt, and doubt stops entries.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, assert_never, cast
 
-from live.broker_order import Order, order_of, order_row, orders_of, orders_row
-from live.commands import CancelOrders, ClosePosition, Command, RaiseAlarm, RecordEvent, RecordTrade
-from live.events import ExecutionReported, OrdersReported, PositionReported, TruthChanged
-from live.execution_bridge import Intent, OrderEvent, OrderState, order_key
+from live.broker_order import Leaving, Order, broker_reason, leaving_of, leaving_row, order_of, order_row
+from live.broker_verdicts import Stray, Verdicts
+from live.broker_watch import TRIES, DeskRules, Watcher, watch_of
+from live.commands import Command, RaiseAlarm, RecordEvent, RecordTrade
+from live.events import (
+    BrokerReport,
+    ExecutionReported,
+    OrderAcked,
+    OrderRefused,
+    OrdersReported,
+    OrderUnknown,
+    PositionReported,
+    TruthChanged,
+)
+from live.execution_bridge import CANCELLED_CODE, Intent, OrderEvent, OrderState, key_of_ref
 from live.market import NS_PER_MIN, NS_PER_S
 from live.params import Params
 from live.position import Position
+from live.reconciliation import Belief
 from live.risk_guard import RiskGuard
-from live.session_manager import Signal
 
-EXIT_TRIES: Final = 3
-DESTRUCTIVE_SIGHTINGS: Final = 2
-"""Identical observations before the desk concludes that something is gone (positions lag fills; pj1 S8)."""
-
-
-@dataclass(slots=True)
-class Mismatch:
-    """Count equal sightings of a position that contradicts the desk's belief."""
-
-    qty: int = 0
-    since_ns: int = 0
-    sightings: int = 0
-
-    def see(self, qty: int, at_ns: int) -> None:
-        """Count one sighting; a different quantity starts anew."""
-        if self.sightings == 0 or self.qty != qty:
-            self.qty, self.since_ns, self.sightings = qty, at_ns, 0
-        self.sightings += 1
-
-    def certain(self, at_ns: int, patience_ns: int) -> bool:
-        """Tell whether it was seen often and long enough to act on."""
-        return self.sightings >= DESTRUCTIVE_SIGHTINGS and at_ns - self.since_ns >= patience_ns
+UNVERIFIED: Final = "UNVERIFIED"
+LAG_S: Final = 5
+KEPT_KEYS: Final = 500
 
 
 class BrokerDesk:
-    """Turn reports of a broker route into positions and trades, and clock exits into commands."""
+    """Turn reports of a broker route into positions and trades, and everything the broker must do into commands.
+
+    ``halted`` is why the desk threw the kill switch, empty when it did not (a human releases it); ``ended`` the last
+    entry that ended without a position, whose fill may still come.
+    """
 
     __slots__ = (
-        "_doubted",
         "_exec_ids",
-        "_mismatch",
+        "_keys",
         "_older_exec_ids",
-        "_params",
-        "_patience_ns",
-        "connected",
+        "_verdicts",
+        "closed",
+        "contract",
+        "ended",
         "guard",
+        "halted",
+        "last_price",
         "order",
-        "orders",
-        "stuck",
+        "params",
+        "rules",
+        "stray",
+        "watcher",
     )
 
-    def __init__(self, params: Params, guard: RiskGuard, patience_ns: int) -> None:
-        self._params = params
-        self._patience_ns = patience_ns
+    def __init__(self, params: Params, guard: RiskGuard, rules: DeskRules) -> None:
+        self.params = params
+        self.rules = rules
         self.guard = guard
         self.order: Order | None = None
-        self._doubted = False
-        self.stuck = False
-        self.orders: OrdersReported | None = None
-        self.connected = True
-        self._mismatch = Mismatch()
+        self.ended: Order | None = None
+        self.stray: Stray | None = None
+        self.closed = ("", "")
+        self.contract = ""
+        self.halted = ""
+        self.last_price = 0
+        self.watcher = Watcher(rules)
+        self._verdicts = Verdicts(self)
+        self._keys: dict[str, int] = {}
         self._exec_ids: dict[str, None] = {}
         self._older_exec_ids: dict[str, None] = {}
 
     @property
     def busy(self) -> bool:
-        """Tell whether an entry is on its way or a position is open."""
-        return self.order is not None
+        """Tell whether an entry is on its way, a position is open, or something is being closed."""
+        return self.order is not None or self.stray is not None
 
     @property
     def doubt(self) -> str:
-        """Return why no entry may be made: UNVERIFIED while an order or position cannot be explained, else empty."""
+        """Return why no entry may be made: UNVERIFIED while anything cannot be explained, else empty."""
+        seen = self.watcher.now
         unknown = self.order is not None and self.order.state is OrderState.UNKNOWN
-        return "UNVERIFIED" if unknown or self._doubted or not self.connected else ""
+        strange = self.order is None and (bool(seen.held) or bool(self.watcher.ours()) or self.stray is not None)
+        return UNVERIFIED if unknown or strange or seen.doubted or not seen.connected else ""
+
+    @property
+    def stuck(self) -> bool:
+        """Tell whether closing was asked for as often as it may be, in vain so far."""
+        leaving = self.leaving
+        return leaving is not None and leaving.tries > TRIES
+
+    @property
+    def leaving(self) -> Leaving | None:
+        """Return the exit under way, of the order's position or of a stray one."""
+        if self.order is not None:
+            return self.order.leaving
+        return None if self.stray is None else self.stray.leaving
+
+    @property
+    def material(self) -> tuple[object, ...]:
+        """Return what a later judgement can depend on and no command tells: compare it before and after an event."""
+        return self.watcher.now, self.stray is None
 
     @property
     def position(self) -> Position | None:
         """Return the open position, None while flat or pending."""
         return None if self.order is None else self.order.position
 
+    @property
+    def belief(self) -> Belief:
+        """Return the row of the table the desk stands in."""
+        if self.order is not None:
+            return self.order.belief
+        return Belief.FLAT if self.stray is None else Belief.EXITING
+
     def new_day(self) -> None:
-        """Forget execution ids older than the previous trade date; brokers re-send only the day's."""
+        """Forget execution ids and keys older than the previous trade date; brokers re-send only the day's."""
         self._older_exec_ids, self._exec_ids = self._exec_ids, {}
+        self._keys = dict(list(self._keys.items())[-KEPT_KEYS:])
+        self.ended = None
+
+    def next_key(self, stem: str, leg: str) -> str:
+        """Return a key nobody has borne: the leg's name, numbered from its second use on."""
+        name = stem + leg
+        tries = self._keys[name] = self._keys.get(name, 0) + 1
+        return name if tries == 1 else f"{name}{tries}"
 
     def enter(self, intent: Intent, out: list[Command]) -> None:
         """Begin an order's life and ask for it to be sent."""
-        if self.order is not None:
-            raise RuntimeError(f"entry {intent.key} while {self.order.key} lives; the gate lets one order in at a time")
+        if self.busy:
+            raise RuntimeError(f"entry {intent.key} while the desk is busy; the gate lets one order in at a time")
         self.order = Order(intent.key, intent.approved.signal, intent.approved.qty)
-        self._mismatch = Mismatch()
+        self.last_price = self.order.signal.entry_ref
+        self.ended = None
+        self.watcher.ordered()
         out.append(intent.command())
+
+    def hear(self, event: BrokerReport, out: list[Command]) -> None:
+        """Take one report of the route or the account."""
+        match event:
+            case OrderAcked():
+                self.acked(event.key)
+            case OrderRefused():
+                self.refused(event.key, event.code, event.ts_ns, out)
+            case OrderUnknown():
+                self.unknown(event.key, event.why, event.ts_ns, out)
+            case ExecutionReported():
+                self.executed(event, out)
+            case PositionReported():
+                self.reported(event, out)
+            case OrdersReported():
+                self.saw_orders(event, out)
+            case TruthChanged():
+                self.truth_changed(event, out)
+            case _:
+                assert_never(event)
 
     def acked(self, key: str) -> None:
         """Take the route's acceptance of ``key``."""
@@ -110,24 +170,31 @@ class BrokerDesk:
             order.take(OrderEvent.ACKED)
 
     def refused(self, key: str, code: str, at_ns: int, out: list[Command]) -> None:
-        """Take the route's final refusal: an entry is consumed, an exit is tried again."""
+        """Take the route's final refusal, or the broker's cancel: an entry is consumed, the rest is asked again."""
         order = self.order
-        if order is None or not key.startswith(_stem(order)):
+        if not self._ours(key):
             return
-        if key != order.key:
-            out.append(RaiseAlarm("EXIT_REFUSED", f"exit {key} was refused: {code}; it is sent again", at_ns))
+        if order is None or key != order.key:
+            text = f"{key} was refused: {code}; it is asked for again while it is needed"
+            out.append(RaiseAlarm("EXIT_REFUSED", text, at_ns))
             return
-        order.take(OrderEvent.REFUSED)
-        if order.state is OrderState.REFUSED:
-            self._consume(order, code, at_ns, out)
+        order.take(OrderEvent.CANCELLED if code == CANCELLED_CODE else OrderEvent.REFUSED)
+        if order.position is None:
+            self.consume(order, code, at_ns, out)
+        self.look(at_ns, out, fresh=False)
+
+    def _ours(self, key: str) -> bool:
+        """Tell whether ``key`` belongs to the living order or to what is being closed."""
+        stem = self.order.stem if self.order is not None else self.stray.stem if self.stray is not None else ""
+        return bool(stem) and key.startswith(stem)
 
     def unknown(self, key: str, why: str, at_ns: int, out: list[Command]) -> None:
         """Take the news that nobody knows whether ``key`` was taken; an entry is never sent again."""
         order = self.order
-        if order is None or not key.startswith(_stem(order)):
+        if not self._ours(key):
             return
-        if key != order.key:
-            out.append(RaiseAlarm("EXIT_UNKNOWN", f"exit {key}: {why}; it is sent again until known", at_ns))
+        if order is None or key != order.key:
+            out.append(RaiseAlarm("EXIT_UNKNOWN", f"{key}: {why}; it is asked for again until known", at_ns))
             return
         order.take(OrderEvent.DOUBTED)
         if order.state is OrderState.UNKNOWN:
@@ -139,48 +206,61 @@ class BrokerDesk:
         if fill.exec_id in self._exec_ids or fill.exec_id in self._older_exec_ids:
             return
         self._exec_ids[fill.exec_id] = None
-        order = self.order
-        if order is None:
-            self._doubted = True
-            text = f"execution {fill.exec_id} ({fill.side * fill.qty:+d}) belongs to no order of ours"
-            out.append(RaiseAlarm("FOREIGN_EXECUTION", text, fill.ts_ns))
+        self.watcher.filled(fill.ts_ns, 0 if self.order is None else self.order.believed)
+        ref = key_of_ref(fill.order_ref)
+        if self.order is None and not self._verdicts.revive(fill, ref, out):
+            self._stray_fill(fill, ref, out)
             return
-        if fill.side == order.signal.side:
-            self._fill_entry(order, fill)
+        order = self.order
+        foreign = self.rules.tells_refs and order is not None and not ref.startswith(order.stem)
+        if order is None or (foreign and (fill.side == order.signal.side or order.position is None)):
+            self._foreign(fill, out)
+        elif fill.side == order.signal.side:
+            if order.fill_entry(fill.qty, fill.price_ticks, fill.ts_ns):
+                self.opened()
         else:
-            order.exit.add(fill.qty, fill.price_ticks)
-        position = order.position
-        if position is not None and order.exit.qty >= position.qty:
-            self._close_by_fills(order, position, fill.ts_ns, out)
+            self._exit_fill(order, fill, out)
+        self._close_if_gone(fill.ts_ns, out)
+        self.look(fill.ts_ns, out, fresh=False)
 
     def reported(self, report: PositionReported, out: list[Command]) -> None:
         """Compare the account's position with the desk's belief (pj1 S8)."""
-        order = self.order
-        if order is None:
-            self._compare_flat(report, out)
-        elif order.position is None:
-            self._compare_pending(order, report, out)
-        else:
-            self._compare_open(order, order.position, report, out)
+        self.watcher.see_position(report.qty)
+        if report.qty == (0 if self.order is None else self.order.believed):
+            self.watcher.doubt(on=False)
+            self._end_stray(report.ts_ns)
+        self.look(report.ts_ns, out, fresh=True)
 
-    def saw_orders(self, report: OrdersReported) -> None:
-        """Keep the working orders last seen at the broker."""
-        self.orders = report
+    def _end_stray(self, at_ns: int) -> None:
+        """Believe a flat report that is younger than the exit by more than reports lag."""
+        stray = self.stray
+        if stray is not None and at_ns - stray.leaving.sent_ns >= self.rules.age_ns(LAG_S):
+            self.stray = None
+            self.watcher.calm()
 
-    def truth_changed(self, event: TruthChanged) -> None:
-        """Note whether position and orders can be seen; what was seen before the loss is forgotten."""
-        self.connected = event.connected
-        self.orders = None
-        self._mismatch = Mismatch()
+    def saw_orders(self, report: OrdersReported, out: list[Command]) -> None:
+        """Compare the working orders with what should stand there (pj1 S8)."""
+        self.watcher.see_orders(report.orders)
+        self.look(report.ts_ns, out, fresh=True)
+
+    def truth_changed(self, event: TruthChanged, out: list[Command]) -> None:
+        """Note whether position and orders can be seen; what was seen before is forgotten."""
+        self.watcher.change_truth(event.connected)
+        self.look(event.ts_ns, out, fresh=True)
+
+    def look(self, at_ns: int, out: list[Command], *, fresh: bool) -> None:
+        """Ask the table and do what it rules; ``fresh`` when something was reported just now."""
+        self._verdicts.look(at_ns, out, fresh=fresh)
 
     def manage(self, now_ns: int, minute: int, ordinal: int, contract: str, out: list[Command]) -> None:
-        """Send the clock exit due now (pj1 S5.6), or send an unanswered one again; no gate is asked."""
+        """Ask for the clock exit due now (pj1 S5.6), then look what time has made of the rest; no gate is asked."""
         order = self.order
-        if order is None or order.position is None:
-            return
-        reason = order.exit_reason or self._due(order.position, (now_ns, minute, ordinal), contract)
-        if reason:
-            self._close(order, order.position, reason, now_ns, out)
+        if order is not None and order.position is not None and order.leaving is None:
+            reason = self._due(order.position, (now_ns, minute, ordinal), contract)
+            if reason:
+                self._verdicts.close(reason, now_ns, out)
+        if self.busy:
+            self.look(now_ns, out, fresh=False)
 
     def _due(self, position: Position, when: tuple[int, int, int], contract: str) -> str:
         now_ns, minute, ordinal = when
@@ -190,177 +270,89 @@ class BrokerDesk:
             return self.guard.locked
         if minute >= self.guard.flat_m:
             return "FLAT"
-        return "TIME" if now_ns - position.entry_ns >= self._params.max_hold_min * NS_PER_MIN else ""
+        return "TIME" if now_ns - position.entry_ns >= self.params.max_hold_min * NS_PER_MIN else ""
 
-    def _close(self, order: Order, position: Position, reason: str, now_ns: int, out: list[Command]) -> None:
-        if order.exit_tries and now_ns - order.exit_sent_ns < self._patience_ns:
-            return
-        if order.exit_tries >= EXIT_TRIES:
-            self._give_up(order, now_ns, out)
-            return
-        order.exit_reason = reason
-        order.exit_tries += 1
-        order.exit_sent_ns = now_ns
-        leg = "EXIT" if order.exit_tries == 1 else f"EXIT{order.exit_tries}"
-        key = order_key(order.signal.pool_id, order.signal.signal_ns, leg)
-        self.guard.ordered(now_ns)
-        qty = position.qty - order.exit.qty
-        out.append(ClosePosition(key, order.signal.contract, qty, reason, now_ns))
-
-    def _give_up(self, order: Order, now_ns: int, out: list[Command]) -> None:
-        if not self.stuck:
-            self.stuck = True
-            text = f"position of {order.key} is not flat after {EXIT_TRIES} exits; flatten it at the broker"
-            out.append(RaiseAlarm("EXIT_STUCK", text, now_ns))
-
-    def _fill_entry(self, order: Order, fill: ExecutionReported) -> None:
-        order.entry.add(fill.qty, fill.price_ticks)
-        whole = order.entry.qty >= order.qty
-        order.take(OrderEvent.FILLED if whole else OrderEvent.PART_FILLED)
-        price = order.entry.average(order.signal.side)
-        if order.position is None:
-            self._open(order, order.entry.qty, price, fill.ts_ns)
-        else:
-            order.position.qty = max(order.position.qty, order.entry.qty)
-            order.position.entry_price = price
-        order.estimated = order.entry.qty < order.position.qty if order.position else False
-
-    def _open(self, order: Order, qty: int, price: int, at_ns: int) -> None:
-        entry_m = order.signal.side * price
-        # The entry counts from its minute, as a fill at that bar's open would (pj1 S5.6).
-        entry_ns = at_ns // NS_PER_MIN * NS_PER_MIN
-        order.position = Position(order.signal, qty, entry_ns, price, entry_m, entry_m)
-        self._mismatch = Mismatch()
+    def opened(self) -> None:
+        """Count a position that has just come to be."""
+        self.watcher.calm()
         self.guard.filled()
 
-    def _consume(self, order: Order, reason: str, at_ns: int, out: list[Command]) -> None:
-        """End an entry that will never be a position; its pool stays consumed."""
-        row = RecordEvent(at_ns // NS_PER_S, "ENTRY_CANCEL", reason=reason, trade=order.signal.pool_id)
-        out.append(row)
+    def consume(self, order: Order, reason: str, at_ns: int, out: list[Command]) -> None:
+        """End an entry that left no position; its pool stays consumed, its late fill is still ours."""
+        out.append(RecordEvent(at_ns // NS_PER_S, "ENTRY_CANCEL", reason=reason, trade=order.signal.pool_id))
         self.order = None
-        self._doubted = False
+        self.ended = order
+        self.watcher.doubt(on=False)
+        self.watcher.calm()
 
-    def _close_by_fills(self, order: Order, position: Position, at_ns: int, out: list[Command]) -> None:
-        side = order.signal.side
-        price = order.exit.average(-side)
-        reason = order.exit_reason or _broker_reason(order.signal, price)
-        entry_value = position.entry_price * position.qty if order.estimated else order.entry.value
-        gross = side * (order.exit.value - entry_value) * self._params.tick_cents
+    def book(self, order: Order, position: Position, at_ns: int, out: list[Command]) -> None:
+        """Close the trade with the exits it has, all costs counted."""
+        exits = order.exit_total()
+        price = exits.average(-order.signal.side)
+        reason = order.leaving.reason if order.leaving is not None else broker_reason(order.signal, price)
         position.see(price, price)
-        self._book(position, (at_ns, price, reason, gross), out)
-
-    def _book(self, position: Position, end: tuple[int, int, str, int], out: list[Command]) -> None:
-        at_ns, price, reason, gross = end
-        cost = 2 * self._params.comm_side_cents * position.qty
-        trade = position.booked(self.guard.trades + 1, at_ns, price, reason, (gross, cost))
+        money = (order.gross_cents(position, exits, self.params), 2 * self.params.comm_side_cents * position.qty)
+        trade = position.booked(self.guard.trades + 1, at_ns, price, reason, money)
         self.guard.exited(trade.net_cents, at_ns)
         out.append(RecordTrade(trade))
+        self.closed = (order.stem, order.signal.contract)
         self.order = None
-        self.stuck = False
-        self._doubted = False
-        self._mismatch = Mismatch()
+        self.watcher.doubt(on=False)
+        self.watcher.calm()
 
-    def _compare_flat(self, report: PositionReported, out: list[Command]) -> None:
-        if report.qty == 0:
-            self._doubted = False
-            self._mismatch = Mismatch()
-            return
-        self._mismatch.see(report.qty, report.ts_ns)
-        if self._mismatch.certain(report.ts_ns, self._patience_ns) and not self._doubted:
-            self._doubted = True
-            text = f"the account holds {report.qty:+d} that no order of ours explains; no entries until it is flat"
-            out.append(RaiseAlarm("UNKNOWN_POSITION", text, report.ts_ns))
+    def _exit_fill(self, order: Order, fill: ExecutionReported, out: list[Command]) -> None:
+        beyond = order.fill_exit(fill.qty, fill.price_ticks)
+        if beyond:
+            self._close_if_gone(fill.ts_ns, out)
+            self._verdicts.reverse(order.stem, order.signal.contract, fill.side * beyond, fill.ts_ns, out)
 
-    def _compare_pending(self, order: Order, report: PositionReported, out: list[Command]) -> None:
-        held = report.qty * order.signal.side
-        if held > 0:
-            # Filled, though the execution has not been seen: open at the planned price until it is.
-            price = order.signal.entry_ref + order.signal.side * self._params.slip_ticks
-            order.take(OrderEvent.FILLED if held >= order.qty else OrderEvent.PART_FILLED)
-            self._open(order, held, price, report.ts_ns)
-            order.estimated = True
-            return
-        self._mismatch.see(report.qty, report.ts_ns)
-        waited = report.ts_ns - order.signal.signal_ns >= self._patience_ns
-        if held < 0:
-            self._disagree(report, 0, out)
-        elif waited and self._mismatch.certain(report.ts_ns, 0):
-            text = (
-                f"entry {order.key} left no position after {self._patience_ns // NS_PER_S} s; cancelled, never resent"
-            )
-            out.append(RaiseAlarm("ENTRY_LOST", text, report.ts_ns))
-            key = order_key(order.signal.pool_id, order.signal.signal_ns, "CANCEL")
-            out.append(CancelOrders(key, order.signal.contract, "ENTRY_LOST", report.ts_ns))
-            order.take(OrderEvent.LOST)
-            self._consume(order, "ENTRY_LOST", report.ts_ns, out)
+    def _close_if_gone(self, at_ns: int, out: list[Command]) -> None:
+        order = self.order
+        if order is not None and order.position is not None and not order.left:
+            self.book(order, order.position, at_ns, out)
 
-    def _compare_open(self, order: Order, position: Position, report: PositionReported, out: list[Command]) -> None:
-        left = position.qty - order.exit.qty
-        held = report.qty * order.signal.side
-        if held == left:
-            self._doubted = False
-            self._mismatch = Mismatch()
-            return
-        if order.estimated and left < held <= order.qty:
-            position.qty = held
-            return
-        self._mismatch.see(report.qty, report.ts_ns)
-        if not self._mismatch.certain(report.ts_ns, self._patience_ns):
-            return
-        if held == 0:
-            self._book_phantom(order, position, report.ts_ns, out)
+    def _stray_fill(self, fill: ExecutionReported, ref: str, out: list[Command]) -> None:
+        """Take a fill while no order lives: the other leg of the trade just closed, or nobody of ours."""
+        stem, contract = self.closed
+        if stem and ref.startswith(stem):
+            self._verdicts.reverse(stem, contract, fill.side * fill.qty, fill.ts_ns, out)
         else:
-            self._disagree(report, left * order.signal.side, out)
+            self._foreign(fill, out)
 
-    def _disagree(self, report: PositionReported, believed: int, out: list[Command]) -> None:
-        if not self._doubted:
-            self._doubted = True
-            text = f"the account holds {report.qty:+d}, the engine {believed:+d}; no entries until they agree"
-            out.append(RaiseAlarm("POSITION_MISMATCH", text, report.ts_ns))
-
-    def _book_phantom(self, order: Order, position: Position, at_ns: int, out: list[Command]) -> None:
-        """Book an exit nobody reported at stop minus slippage, the worst plan, and say so (pj1 S8 PHANTOM)."""
-        side = order.signal.side
-        rest = position.qty - order.exit.qty
-        price = order.signal.stop - side * self._params.slip_ticks
-        order.exit.add(rest, price)
-        text = f"position of {order.key} is gone without an execution; booked ESTIMATED at its stop"
-        out.append(RaiseAlarm("PHANTOM", text, at_ns))
-        order.exit_reason = order.exit_reason or "PHANTOM"
-        self._close_by_fills(order, position, at_ns, out)
+    def _foreign(self, fill: ExecutionReported, out: list[Command]) -> None:
+        self.watcher.doubt(on=True)
+        text = f"execution {fill.exec_id} ({fill.side * fill.qty:+d}) belongs to no order of ours"
+        out.append(RaiseAlarm("FOREIGN_EXECUTION", text, fill.ts_ns))
 
     def snapshot(self) -> dict[str, object]:
         """Return the order, its position and what has been seen, as JSON values."""
-        mismatch = self._mismatch
+        stray = self.stray
         return {
             "order": None if self.order is None else order_row(self.order),
-            "doubted": self._doubted,
-            "stuck": self.stuck,
-            "connected": self.connected,
-            "orders": None if self.orders is None else orders_row(self.orders),
-            "mismatch": [mismatch.qty, mismatch.since_ns, mismatch.sightings],
+            "ended": None if self.ended is None else order_row(self.ended),
+            "stray": None if stray is None else [stray.stem, stray.contract, leaving_row(stray.leaving)],
+            "closed": list(self.closed),
+            "contract": self.contract,
+            "halted": self.halted,
+            "last_price": self.last_price,
+            "watch": self.watcher.now.row(),
+            "keys": dict(self._keys),
             "exec_ids": [list(self._older_exec_ids), list(self._exec_ids)],
         }
 
     def restore(self, state: dict[str, object]) -> None:
         """Take the state of ``snapshot``."""
-        row = cast("dict[str, object] | None", state["order"])
+        row, ended = (cast("dict[str, object] | None", state[name]) for name in ("order", "ended"))
         self.order = None if row is None else order_of(row)
-        self._doubted = cast("bool", state["doubted"])
-        self.stuck = cast("bool", state["stuck"])
-        self.connected = cast("bool", state["connected"])
-        seen = state["orders"]
-        self.orders = None if seen is None else orders_of(seen)
-        self._mismatch = Mismatch(*cast("list[int]", state["mismatch"]))
+        self.ended = None if ended is None else order_of(ended)
+        stray = cast("tuple[str, str, object] | None", state["stray"])
+        self.stray = None if stray is None else Stray(stray[0], stray[1], leaving_of(stray[2]) or Leaving(""))
+        stem, contract = cast("list[str]", state["closed"])
+        self.closed = (stem, contract)
+        self.contract = cast("str", state["contract"])
+        self.halted = cast("str", state["halted"])
+        self.last_price = cast("int", state["last_price"])
+        self.watcher.now = watch_of(state["watch"])
+        self._keys = dict(cast("dict[str, int]", state["keys"]))
         older, newer = cast("list[list[str]]", state["exec_ids"])
         self._older_exec_ids, self._exec_ids = dict.fromkeys(older), dict.fromkeys(newer)
-
-
-def _stem(order: Order) -> str:
-    return order.key.removesuffix("ENTRY")
-
-
-def _broker_reason(signal: Signal, price: int) -> str:
-    if signal.side * (price - signal.stop) <= 0:
-        return "STOP"
-    return "TARGET" if signal.side * (price - signal.target) >= 0 else "MANUAL"

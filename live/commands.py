@@ -22,7 +22,10 @@ class PlaceBracket:
 
 @dataclass(frozen=True, slots=True)
 class ClosePosition:
-    """Flatten the position at market and cancel its bracket; never blocked by any gate."""
+    """Bring the position to flat at market and cancel all our orders in the contract; never blocked by any gate.
+
+    Idempotent by target position: whoever carries it out closes what the account holds then, not ``qty``.
+    """
 
     key: str
     contract: str
@@ -33,12 +36,13 @@ class ClosePosition:
 
 @dataclass(frozen=True, slots=True)
 class CancelOrders:
-    """Cancel the working orders of the contract."""
+    """Cancel our working orders of the contract; with ``entries_only`` what is left of the entry, not the exits."""
 
     key: str
     contract: str
     reason: str
     ts_ns: int
+    entries_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

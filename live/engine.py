@@ -10,26 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, assert_never, cast
+from typing import Final, cast
 
 from live.broker_desk import BrokerDesk
+from live.broker_watch import DeskRules
 from live.commands import Command, RaiseAlarm, RecordEvent, RecordTrade
 from live.events import (
     BarClosed,
+    BrokerReport,
     ClockPassed,
     EntriesJudged,
     Event,
-    ExecutionReported,
     KillSwitched,
     Mode,
     ModeChanged,
-    OrderAcked,
-    OrderRefused,
-    OrdersReported,
-    OrderUnknown,
-    PositionReported,
     PriceMarked,
-    TruthChanged,
 )
 from live.execution_bridge import Intent
 from live.liquidity import Liquidity
@@ -42,12 +37,9 @@ from live.position import Position
 from live.records import signal_event
 from live.risk_guard import LOCK_REASON, Approved, Circumstances, RiskGuard
 from live.session_manager import TradePlanner, ranked
+from live.stance import KillSwitch, Stance, stance_of
 from live.trading_day import CLOSE_M, Span, minute_of_day, span_at, trade_ordinal
 
-BrokerReport = (
-    OrderAcked | OrderRefused | OrderUnknown | ExecutionReported | PositionReported | OrdersReported | TruthChanged
-)
-PATIENCE_NS: Final = 10 * NS_PER_S
 SNAPSHOT_FORM: Final = 2
 
 
@@ -65,11 +57,10 @@ class EngineError(RuntimeError):
 class Engine:
     """Hold the whole decision state of one instrument.
 
-    ``patience_ns`` is how long, in run time, the broker desk waits before it concludes that something sent is lost
-    (10 s of pj1 S8; under a scaled clock the shell multiplies it by the speed). Starts REHEARSED on the simulated
-    route and MISSED on a broker route: trading begins only by ModeChanged. Raises ParamsError when ``params``
-    and ``instrument`` disagree on the tick. ``early_flat_m`` maps trade dates (ordinals) that close early to the minute
-    of the day at which they are flat (pj1 S5.6); without an entry ``flat_at`` of the parameters holds.
+    ``rules`` say what the broker route can do and how long the desk waits (``live.broker_watch``). Starts REHEARSED
+    on the simulated route and MISSED on a broker route: trading begins only by ModeChanged. ``early_flat_m`` maps trade
+    dates (ordinals) that close early to the minute of the day at which they are flat (pj1 S5.6); without an entry
+    ``flat_at`` of the parameters holds. Raises ParamsError when ``params`` and ``instrument`` disagree on the tick.
     """
 
     def __init__(
@@ -77,7 +68,7 @@ class Engine:
         params: Params,
         instrument: Instrument,
         route: Route,
-        patience_ns: int = PATIENCE_NS,
+        rules: DeskRules | None = None,
         early_flat_m: Mapping[int, int] | None = None,
     ) -> None:
         if params.tick != instrument.tick:
@@ -91,8 +82,8 @@ class Engine:
         self.guard = RiskGuard(params)
         self.liquidity = Liquidity(params)
         self.paper = PaperFills(params)
-        self.desk = BrokerDesk(params, self.guard, patience_ns)
-        self.killed = False
+        self.desk = BrokerDesk(params, self.guard, rules or DeskRules())
+        self.kill = KillSwitch()
         self.outside = ""
         self.bars = 0
         self.last_bar_ns = -1
@@ -123,7 +114,7 @@ class Engine:
             case ModeChanged():
                 self._change_mode(event.mode)
             case KillSwitched():
-                self.killed = event.on
+                self._switch(event)
             case EntriesJudged():
                 self.outside = event.reason
             case _:
@@ -131,24 +122,33 @@ class Engine:
         return out
 
     def _hear_broker(self, event: BrokerReport, out: list[Command]) -> None:
-        desk = self.desk
-        match event:
-            case OrderAcked():
-                desk.acked(event.key)
-            case OrderRefused():
-                desk.refused(event.key, event.code, event.ts_ns, out)
-            case OrderUnknown():
-                desk.unknown(event.key, event.why, event.ts_ns, out)
-            case ExecutionReported():
-                desk.executed(event, out)
-            case PositionReported():
-                desk.reported(event, out)
-            case OrdersReported():
-                desk.saw_orders(event)
-            case TruthChanged():
-                desk.truth_changed(event)
-            case _:
-                assert_never(event)
+        trades = self.guard.trades
+        self.desk.hear(event, out)
+        if self.guard.trades != trades:
+            self._mark_money(0, event.ts_ns, out)  # a trade that ended here may have used up the day (pj1 S6.7)
+
+    def _switch(self, event: KillSwitched) -> None:
+        """Take the kill switch as it stands; releasing it also ends what the desk threw it for."""
+        self.kill = KillSwitch(event.on, event.reason)
+        if not event.on:
+            self.desk.halted = ""
+
+    @property
+    def killed(self) -> bool:
+        """Tell whether the kill switch was last reported as thrown."""
+        return self.kill.on
+
+    @property
+    def kill_wanted(self) -> str:
+        """Return why the switch must be thrown and is not reported as thrown yet; the shell makes it stand."""
+        return "" if self.kill.on and not self.kill.disarmed else self.desk.halted
+
+    @property
+    def stance(self) -> tuple[Stance, str]:
+        """Return ACTIVE, REDUCING (exits only) or HALTED, with the reason."""
+        missed = self.mode.value if self.mode is Mode.MISSED else ""
+        reducing = self.desk.doubt or self.guard.locked or self.outside or missed
+        return stance_of(self.kill, self.desk.halted, reducing)
 
     @property
     def position(self) -> Position | None:
@@ -202,7 +202,7 @@ class Engine:
         if reclaimed:
             self._decide(reclaimed, bar, minute, out)
         self._real_ns = ts_ns
-        if self.desk.order is not None:
+        if self.desk.order is not None or self.desk.stray is not None:
             self._walk_desk(bar, out)
         position = self.paper.position
         if position is not None or self.guard.net_cents <= self._loss_floor:
@@ -225,7 +225,7 @@ class Engine:
         elif rolled:
             self.liquidity.roll(bar.ts_ns, out)
         self._day = span.ordinal
-        self._contract = bar.contract
+        self._contract = self.desk.contract = bar.contract
         self._set_flat()
 
     def _set_flat(self) -> None:
@@ -297,7 +297,7 @@ class Engine:
         out.append(row)
 
     def _is_killed(self) -> bool:
-        return self.killed or self.desk.stuck
+        return self.kill.on or bool(self.desk.halted)
 
     def _outside(self, bar: Bar) -> str:
         """Return why the world forbids an entry now; only live decisions ask (the past had its own world)."""
@@ -317,31 +317,39 @@ class Engine:
 
     def _mark(self, position: Position | None, price: int, at_ns: int, out: list[Command]) -> None:
         """Step 7: lock the day when realised plus open P&L reaches the daily loss (pj1 S6.7)."""
-        open_cents = 0 if position is None else position.open_cents(price, self.params)
+        self._mark_money(0 if position is None else position.open_cents(price, self.params), at_ns, out)
+
+    def _mark_money(self, open_cents: int, at_ns: int, out: list[Command]) -> None:
         if self.guard.breaches(open_cents):
             self.guard.lock(LOCK_REASON)
             out.append(RecordEvent(at_ns // NS_PER_S, "LOCK", reason=LOCK_REASON))
 
     def _walk_desk(self, bar: Bar, out: list[Command]) -> None:
-        """Let a broker position see the closed bar: excursions, daily loss, clock exits."""
+        """Let what is at the broker see the closed bar: excursions, daily loss, clock exits, reconciliation."""
         position = self.desk.position
         close_ns = bar.ts_ns + NS_PER_MIN
-        if position is not None:
-            if bar.ts_ns >= position.entry_ns:
-                position.see(bar.high_ticks, bar.low_ticks)
-            self._mark(position, bar.close_ticks, close_ns, out)
-        self._pass_clock(close_ns, out)
+        if position is not None and bar.ts_ns >= position.entry_ns:
+            position.see(bar.high_ticks, bar.low_ticks)
+        self._mark_desk(bar.close_ticks, close_ns, out)
 
     def _mark_price(self, event: PriceMarked, out: list[Command]) -> None:
-        position = self.desk.position
-        if position is not None:
-            # Excursions come from bars and fills alone, so that a replay without marks books the same trade.
-            self._mark(position, event.price_ticks, event.ts_ns, out)
-            self._pass_clock(event.ts_ns, out)
+        # Excursions come from bars and fills alone, so that a replay without marks books the same trade.
+        if self.desk.busy:
+            self._mark_desk(event.price_ticks, event.ts_ns, out)
+
+    def _mark_desk(self, price: int, at_ns: int, out: list[Command]) -> None:
+        """Let the desk see a price: the open loss counts on every one of them (pj1 S6.7)."""
+        desk = self.desk
+        desk.last_price = price
+        if desk.order is not None and desk.order.position is not None:
+            self._mark_money(desk.order.open_cents(price, self.params), at_ns, out)
+        self._pass_clock(at_ns, out)
 
     def _pass_clock(self, now_ns: int, out: list[Command]) -> None:
-        if self.desk.position is not None:
+        if self.desk.busy:
             self.desk.manage(now_ns, minute_of_day(now_ns), trade_ordinal(now_ns), self._contract or "", out)
+        elif self.desk.watcher.now.sighting is not None:
+            self.desk.look(now_ns, out, fresh=False)
 
     def _change_mode(self, mode: Mode) -> None:
         """Switch what reclaims do; a broker route never goes live on rehearsed money."""
@@ -359,7 +367,7 @@ class Engine:
             "params": self.params.to_dict(),
             "route": self.route.value,
             "mode": self.mode.value,
-            "killed": self.killed,
+            "kill": [self.kill.on, self.kill.reason],
             "outside": self.outside,
             "counts": [self.bars, self.signals],
             "refusals": dict(self.refusals),
@@ -376,7 +384,7 @@ class Engine:
         if (state.get("form"), state.get("params"), state.get("route")) != mine:
             raise EngineError("the snapshot was made by another form, route or parameter set; rebuild from the tape")
         self.mode = Mode(cast("str", state["mode"]))
-        self.killed = cast("bool", state["killed"])
+        self.kill = KillSwitch(*cast("tuple[bool, str]", state["kill"]))
         self.outside = cast("str", state["outside"])
         self.bars, self.signals = cast("list[int]", state["counts"])
         self.refusals = dict(cast("dict[str, int]", state["refusals"]))

@@ -160,18 +160,7 @@ class TruthChanged:
     ts_ns: int
 
 
-Event = (
-    ModeChanged
-    | BarClosed
-    | PriceMarked
-    | ClockPassed
-    | KillSwitched
-    | EntriesJudged
-    | OrderAcked
-    | OrderRefused
-    | OrderUnknown
-    | ExecutionReported
-    | PositionReported
-    | OrdersReported
-    | TruthChanged
+BrokerReport = (
+    OrderAcked | OrderRefused | OrderUnknown | ExecutionReported | PositionReported | OrdersReported | TruthChanged
 )
+Event = ModeChanged | BarClosed | PriceMarked | ClockPassed | KillSwitched | EntriesJudged | BrokerReport

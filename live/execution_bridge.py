@@ -3,7 +3,9 @@
 An order begins as INTENT: decided, journaled, not yet sent. The route takes it (ACKED), refuses it (REFUSED) or
 nobody can say (UNKNOWN). Fills may overtake every answer: an acknowledgement that comes after the fill, a fill of
 an order that was thought refused or lost. Whatever happened at the broker is a fact, so the table takes such fills
-everywhere; what the table lacks raises and changes nothing. An UNKNOWN order is never sent again (pj1 S8).
+everywhere; what the table lacks raises and changes nothing. An UNKNOWN order is never sent again (pj1 S8). CANCELLED
+ends an order, or what is left of it (PART_CANCELLED: some of it was filled and no more is expected); a fill that was on
+its way comes all the same.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ class OrderState(StrEnum):
     FILLED = "FILLED"
     REFUSED = "REFUSED"
     LOST = "LOST"
+    CANCELLED = "CANCELLED"
+    PART_CANCELLED = "PART_CANCELLED"
 
 
 class OrderEvent(StrEnum):
@@ -40,6 +44,7 @@ class OrderEvent(StrEnum):
     PART_FILLED = "PART_FILLED"
     FILLED = "FILLED"
     LOST = "LOST"
+    CANCELLED = "CANCELLED"
 
 
 class IllegalOrderEvent(RuntimeError):
@@ -75,7 +80,8 @@ TABLE: Final[dict[tuple[OrderState, OrderEvent], OrderState]] = {
     (_S.UNKNOWN, _E.LOST): _S.LOST,
     (_S.PART_FILLED, _E.ACKED): _S.PART_FILLED,
     (_S.PART_FILLED, _E.DOUBTED): _S.PART_FILLED,
-    (_S.PART_FILLED, _E.REFUSED): _S.PART_FILLED,
+    (_S.PART_FILLED, _E.REFUSED): _S.PART_CANCELLED,
+    (_S.PART_FILLED, _E.CANCELLED): _S.PART_CANCELLED,
     (_S.PART_FILLED, _E.PART_FILLED): _S.PART_FILLED,
     (_S.PART_FILLED, _E.FILLED): _S.FILLED,
     (_S.FILLED, _E.ACKED): _S.FILLED,
@@ -93,7 +99,28 @@ TABLE: Final[dict[tuple[OrderState, OrderEvent], OrderState]] = {
     (_S.LOST, _E.REFUSED): _S.LOST,
     (_S.LOST, _E.PART_FILLED): _S.PART_FILLED,
     (_S.LOST, _E.FILLED): _S.FILLED,
+    (_S.INTENT, _E.CANCELLED): _S.CANCELLED,
+    (_S.SENT, _E.CANCELLED): _S.CANCELLED,
+    (_S.ACKED, _E.CANCELLED): _S.CANCELLED,
+    (_S.UNKNOWN, _E.CANCELLED): _S.CANCELLED,
+    (_S.FILLED, _E.CANCELLED): _S.FILLED,
+    (_S.REFUSED, _E.CANCELLED): _S.REFUSED,
+    (_S.LOST, _E.CANCELLED): _S.CANCELLED,
+    (_S.CANCELLED, _E.ACKED): _S.CANCELLED,
+    (_S.CANCELLED, _E.DOUBTED): _S.CANCELLED,
+    (_S.CANCELLED, _E.REFUSED): _S.CANCELLED,
+    (_S.CANCELLED, _E.CANCELLED): _S.CANCELLED,
+    (_S.CANCELLED, _E.PART_FILLED): _S.PART_CANCELLED,
+    (_S.CANCELLED, _E.FILLED): _S.FILLED,
+    (_S.PART_CANCELLED, _E.ACKED): _S.PART_CANCELLED,
+    (_S.PART_CANCELLED, _E.DOUBTED): _S.PART_CANCELLED,
+    (_S.PART_CANCELLED, _E.REFUSED): _S.PART_CANCELLED,
+    (_S.PART_CANCELLED, _E.CANCELLED): _S.PART_CANCELLED,
+    (_S.PART_CANCELLED, _E.PART_FILLED): _S.PART_CANCELLED,
+    (_S.PART_CANCELLED, _E.FILLED): _S.FILLED,
 }
+CANCELLED_CODE: Final = "CANCELLED"
+"""The code of an OrderRefused that reports a cancel at the broker of an order it had taken."""
 
 
 def next_state(state: OrderState, event: OrderEvent) -> OrderState:

@@ -45,7 +45,51 @@ def test_every_state_is_reached_from_intent() -> None:
 def test_a_fill_is_a_fact_in_every_state(state: OrderState) -> None:
     assert next_state(state, OrderEvent.FILLED) is OrderState.FILLED
     part = next_state(state, OrderEvent.PART_FILLED)
-    assert part is (OrderState.FILLED if state is OrderState.FILLED else OrderState.PART_FILLED)
+    ended = {OrderState.FILLED: OrderState.FILLED} | dict.fromkeys(
+        (OrderState.CANCELLED, OrderState.PART_CANCELLED), OrderState.PART_CANCELLED
+    )
+    assert part is ended.get(state, OrderState.PART_FILLED)
+
+
+@pytest.mark.parametrize(
+    ("told", "end"),
+    [
+        (("ACKED", "FILLED", "CANCELLED"), "FILLED"),  # a fill overtaken by our cancel
+        (("ACKED", "PART_FILLED", "CANCELLED"), "PART_CANCELLED"),
+        (("ACKED", "PART_FILLED", "PART_FILLED", "FILLED", "CANCELLED"), "FILLED"),
+        (("ACKED", "CANCELLED"), "CANCELLED"),
+        (("ACKED", "PART_FILLED", "REFUSED"), None),  # refused first and filled in part after: more may come
+        (("DOUBTED", "FILLED"), "FILLED"),
+    ],
+)
+def test_callbacks_in_any_order_and_twice_end_the_same(told: tuple[str, ...], end: str | None) -> None:
+    for order in itertools.permutations(told):
+        state, twice = OrderState.INTENT, OrderState.INTENT
+        for name in order:
+            state = next_state(state, OrderEvent(name))
+            twice = next_state(next_state(twice, OrderEvent(name)), OrderEvent(name))
+        assert state is twice
+        assert end is None or state.value == end
+        assert state in {OrderState.FILLED, OrderState.PART_CANCELLED, OrderState.CANCELLED, OrderState.PART_FILLED}
+
+
+FACTS = st.sampled_from([event for event in OrderEvent if event is not OrderEvent.SENT])
+
+
+@given(st.lists(FACTS, max_size=12))
+def test_whatever_is_told_a_filled_order_was_filled_and_nothing_returns_to_the_start(told: list[OrderEvent]) -> None:
+    state, filled, part = OrderState.INTENT, False, False
+    for event in told:
+        try:
+            state = next_state(state, event)
+        except IllegalOrderEvent:
+            assert event is OrderEvent.LOST  # what was filled or is over cannot be lost
+            continue
+        filled |= event is OrderEvent.FILLED
+        part |= event is OrderEvent.PART_FILLED
+        assert state not in {OrderState.INTENT, OrderState.SENT}
+        assert (state is OrderState.FILLED) == filled
+        assert not part or state in {OrderState.FILLED, OrderState.PART_FILLED, OrderState.PART_CANCELLED}
 
 
 def test_nothing_leads_back_to_a_state_in_which_it_could_be_sent_again() -> None:

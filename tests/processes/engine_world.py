@@ -251,13 +251,14 @@ def ohlcv(bar: Bar) -> tuple[int, ...]:
 
 def replayed(world: World) -> tuple[list[str], dict[str, Any]]:
     """Return faults and final snapshot of a fresh core stepped through what the day's files recorded."""
+    from live.broker_watch import DeskRules
     from live.engine import Engine, Route
     from live.params import Params
     from pj.processes.engine.book import DayBook
     from pj.processes.engine.recorded import read_day, replay
 
     route = Route.SIMULATED if world.settings.get("execution.route", "paper") == "paper" else Route.BROKER
-    engine = Engine(Params(), world.instrument, route, int(10e9 * world.speed))
+    engine = Engine(Params(), world.instrument, route, DeskRules(int(10e9 * world.speed)))
     day = read_day(world.run, world.day, world.prices)
     book = DayBook(world.run, world.paths, world.instrument, world.clock)
     try:

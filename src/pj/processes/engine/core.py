@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from live.commands import Command
 from live.engine import Engine
-from live.events import BarClosed, Event, Mode, ModeChanged, PositionReported
+from live.events import BarClosed, Event, Mode, ModeChanged
 from live.market import Bar
 from pj.processes.engine.book import DayBook
 from pj.processes.engine.rows import Order
@@ -43,18 +43,16 @@ class Core:
         self._out(self.engine.step(event))
 
     def take_if_it_matters(self, event: Event) -> None:
-        """Step ``event`` and journal it only when something came of it (clock, repeated positions)."""
+        """Step ``event`` and journal it only when something came of it (clock, repeated positions and orders).
+
+        What comes of it is a command, or a sight that a later judgement can depend on: a replay without the event would
+        judge otherwise.
+        """
+        before = self.engine.desk.material
         commands = self.engine.step(event)
-        if commands:
+        if commands or self.engine.desk.material != before:
             self.book.note_input(event)
             self._out(commands)
-
-    def take_position(self, event: PositionReported, believed: int) -> None:
-        """Step a position report; journaled unless it only repeats what the core believes."""
-        if event.qty != believed:
-            self.take(event)
-        else:
-            self.take_if_it_matters(event)
 
     def take_bar(self, bar: Bar) -> None:
         """Step one bar that bars.csv holds."""

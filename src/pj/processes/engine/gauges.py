@@ -27,7 +27,8 @@ def core_gauges(engine: Engine, instrument: Instrument, price: int | None, now_n
         "losses_streak": guard.losses_streak,
         "orders_hour": sum(at > now_ns - HOUR_NS for at in guard.order_times),
         "locked": guard.locked,
-        "killed": engine.killed or engine.desk.stuck,
+        "killed": engine.killed or bool(engine.desk.halted),
+        "stance": list(engine.stance),
         "limits": {
             "max_daily_loss_cents": params.max_daily_loss_cents,
             "max_trades_day": params.max_trades_day,

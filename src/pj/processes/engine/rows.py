@@ -119,7 +119,8 @@ def intent_data(order: Order) -> dict[str, Any]:
             base = {"key": order.key, "order": "EXIT", "contract": order.contract}
             return base | {"qty": order.qty, "reason": order.reason}
         case CancelOrders():
-            return {"key": order.key, "order": "CANCEL", "contract": order.contract, "reason": order.reason}
+            base = {"key": order.key, "order": "CANCEL", "contract": order.contract}
+            return base | {"reason": order.reason, "entries_only": order.entries_only}
         case PlaceExits():
             return {
                 "key": order.key,

@@ -11,7 +11,8 @@ import threading
 import time
 from typing import Any, Final
 
-from live.engine import PATIENCE_NS, Engine
+from live.broker_watch import PATIENCE_NS, DeskRules
+from live.engine import Engine
 from live.events import ClockPassed, EntriesJudged, Mode
 from live.market import NS_PER_MIN, Bar
 from live.params import Params
@@ -45,11 +46,11 @@ class Shell:
         self.fence: Fence
         self.notifier = Notifier()
         self.wake = self.notifier.wake({"live_market_data.csv", "broker_events.csv", "history.csv"})
-        patience_ns = int(PATIENCE_NS * context.clock.speed)
+        rules = DeskRules(patience_ns=int(PATIENCE_NS * context.clock.speed))
         self.judge = EntryJudge(context.settings, context.run_dir, context.clock)
         self.judge.windows = params.windows
         early = self.judge.early_flats()
-        self.engine = Engine(params, context.instrument, context.route, patience_ns, early)
+        self.engine = Engine(params, context.instrument, context.route, rules, early)
         execution = context.settings.execution
         self.limits = SendLimits(execution.requests_per_min, execution.requests_per_hour, params.max_orders_hour)
         self.dispatcher: Dispatcher | None = None

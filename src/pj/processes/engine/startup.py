@@ -15,15 +15,16 @@ from datetime import date
 from typing import Final
 
 from live.engine import Engine, Route
-from live.events import Event, KillSwitched, Mode, PositionReported
-from live.market import NS_PER_MIN, Bar, Instrument
-from live.trading_day import trade_date
+from live.events import Event, KillSwitched, Mode, OrdersReported, PositionReported, TruthChanged
+from live.market import NS_PER_MIN, NS_PER_S, Bar, Instrument
+from live.trading_day import iso_utc, trade_date
 from pj.brokers.dispatcher import Dispatcher
 from pj.brokers.limits import SendLimits
+from pj.channels.files import replace_atomic
 from pj.channels.formats import PriceText
 from pj.channels.logs import EventLog
 from pj.channels.rundir import DayPaths, RunDir
-from pj.channels.switches import entry_forbidden, halts
+from pj.channels.switches import DISARMED, entry_forbidden, halts
 from pj.channels.tape import BadRow
 from pj.clock import Clock
 from pj.config import Settings
@@ -230,17 +231,27 @@ def account_start(run_dir: RunDir, active: DayPaths) -> date:
 
 
 def take_account(core: Core, event: Event) -> None:
-    """Hand the core what the account did; a position that only repeats the core's belief is not journaled."""
-    if isinstance(event, PositionReported):
-        position = core.engine.desk.position
-        core.take_position(event, 0 if position is None else position.signal.side * position.qty)
+    """Hand the core what the account did; a report that only repeats what the core has seen is not journaled."""
+    if isinstance(event, PositionReported | OrdersReported | TruthChanged):
+        core.take_if_it_matters(event)
     else:
         core.take(event)
 
 
 def check_kill(core: Core, context: Context) -> None:
-    """Throw or release the core's kill switch as the files say (thrown too while a live start is not armed)."""
-    on = bool(entry_forbidden(context.run_dir))
-    if on != core.engine.killed:
-        core.take(KillSwitched(on, "; ".join(halts(context.run_dir)) if on else "released"))
+    """Make the switch stand that the core wants thrown, then tell the core what the files say.
+
+    A start that is not armed counts as thrown too, with a reason that begins with DISARMED. Raises WriteFailed when the
+    switch cannot be written: an engine that cannot stop itself must not go on.
+    """
+    wanted = core.engine.kill_wanted
+    if wanted and not context.run_dir.kill_switch.exists():
+        moment = iso_utc(context.clock.now_ns() // NS_PER_S)
+        replace_atomic(context.run_dir.kill_switch, f"{wanted} (by the engine, {moment})\n".encode(), durable=True)
+    forbidden = entry_forbidden(context.run_dir)
+    on, disarmed = bool(forbidden), forbidden == DISARMED
+    if on != core.engine.killed or disarmed != core.engine.kill.disarmed:
+        words = "; ".join(halts(context.run_dir)) if on else "released"
+        reason = f"{DISARMED}: {words}" if disarmed and not words.startswith(DISARMED) else words
+        core.take(KillSwitched(on, reason))
         context.log.event("KILL", on=on)

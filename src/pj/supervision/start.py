@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 EXIT_CANNOT_RULE: Final = 1
 EXIT_USAGE: Final = 2
 DEFAULT_HALT: Final = HaltRules()
+#: pydantic looks through every installed package for plugins at each start: 27 ms, and foreign code in the daemon.
+NO_PLUGINS: Final = {"PYDANTIC_DISABLE_PLUGINS": "__all__"}
 
 
 def default_commands(names: Sequence[str], *, headless: bool) -> dict[str, tuple[str, ...]]:
@@ -151,7 +153,7 @@ def _wire(
 ) -> Sentinel:
     folder, log = house.folder, house.log
     terminal_child = "dashboard" if house.terminal.lent else ""
-    spawner = OsSpawner(commands, folder.logs, without_notify(house.env), terminal_child=terminal_child)
+    spawner = OsSpawner(commands, folder.logs, without_notify(house.env) | NO_PLUGINS, terminal_child=terminal_child)
     duties = HouseDuties(folder, log, house.terminal, house.clock, rules.halt, spawner.env)
     family: Family
 

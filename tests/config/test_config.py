@@ -185,3 +185,42 @@ def test_a_run_of_its_own_inherits_no_setting_and_no_secret() -> None:
         "PJ_INSTANCE": "z",
     }
     assert without_settings(env) == {"PATH": "x", "PJ_INSTANCE": "z"}
+
+
+ACCOUNT = '{"type": "service_account", "private_key": "-----BEGIN PRIVATE KEY-----\\nnever-print-me\\n"}'
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ({"PJ_SHEETS_SERVICE_ACCOUNT": ACCOUNT}, r"must be the path of the service account's file.*\(environment\)"),
+        ({"PJ_SHEETS_SERVICE_ACCOUNT": WEBHOOK}, r"must be the path of the service account's file"),
+        ({"PJ_SHEETS_SERVICE_ACCOUNT": "never-print-me" * 100}, r"must be the path of the service account's file"),
+        ({"PJ__SHEETS__SERVICE_ACCOUNT_FILE__PRIVATE_KEY": "never-print-me"}, r"must be the path of the service"),
+        ({"PJ__SHEETS__SPREADSHEET_ID": ACCOUNT}, r"sheets\.spreadsheet_id holds what looks like a secret"),
+        ({"PJ__RUN_DIR": WEBHOOK}, r"run_dir holds what looks like a secret"),
+        ({"PJ__STRATEGY__PJ__WINDOWS": f'"{WEBHOOK}"'}, r"strategy\.pj\.windows holds what looks like a secret"),
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_refused_and_not_shown(env: dict[str, str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        load_settings(env)
+    assert "never-print-me" not in str(caught.value)
+
+
+def test_a_key_pasted_into_the_file_is_refused_and_not_shown(folder: Path) -> None:
+    (folder / "config.yaml").write_text(f"sheets:\n  service_account_file: {ACCOUNT}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="must be the path of the service account's file") as caught:
+        load_settings({})
+    assert "never-print-me" not in str(caught.value)
+
+
+def test_a_secret_on_the_command_line_is_refused() -> None:
+    with pytest.raises(ConfigError, match="may not stand on a command line; use the variable PJ_TRADERSPOST") as caught:
+        load_settings({}, {"traderspost.webhook_url": WEBHOOK})
+    assert "never-print-me" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["key.json", "some folder/key (2).json", "C:\\keys\\key.json", "~/https/key.json"])
+def test_a_path_of_a_key_is_taken(path: str) -> None:
+    assert str(load_settings({"PJ_SHEETS_SERVICE_ACCOUNT": path}).sheets.service_account_file).endswith(".json")

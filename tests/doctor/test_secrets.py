@@ -17,9 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pj.cli import main
-from pj.config import load_settings
-from pj.verbs.doctor import NO_PATH, patient_of
-from pj.verbs.doctor.masking import MASK, Masker, address_secrets, is_no_path
+from pj.config import ConfigError, load_settings
+from pj.verbs.doctor.masking import MASK, Masker, address_secrets
 
 SAFE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_~."
 secrets_of_addresses = st.text(SAFE, min_size=8, max_size=40).filter(lambda text: text.strip(".-_~") == text)
@@ -127,19 +126,16 @@ def test_no_secret_is_ever_printed(place: object, form: str, folder: Path, monke
 
 
 @pytest.mark.parametrize("place", [address_for_a_path, key_for_a_path])
-def test_what_is_no_path_reaches_no_check(place: Callable[..., tuple[dict[str, str], list[str]]], folder: Path) -> None:
-    """Many keys, since each is cut in other places when it is taken for a path."""
+def test_what_is_no_path_becomes_no_setting(
+    place: Callable[..., tuple[dict[str, str], list[str]]], folder: Path
+) -> None:
+    """Many keys, since each would be cut in other places when it is taken for a path."""
     for seed in range(300):
         planted = Planted(seed)
         env, _ = place(planted, folder)
-        who = patient_of(load_settings(env), env)
-        assert planted.found_in(repr(who.settings)) == [], seed
-        assert str(who.known.sheets.service_account_file) == NO_PATH
-
-
-@pytest.mark.parametrize("path", ["key.json", "some folder/key (2).json", "C:\\keys\\key.json", "~/https/key.json"])
-def test_a_path_stays_a_path(path: str) -> None:
-    assert not is_no_path(Path(path))
+        with pytest.raises(ConfigError, match="service_account_file must be the path") as caught:
+            load_settings(env)
+        assert planted.found_in(str(caught.value)) == [], seed
 
 
 def test_the_search_for_secrets_can_find_one() -> None:

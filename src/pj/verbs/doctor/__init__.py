@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pj import __version__
-from pj.verbs.doctor.masking import Masker, account_secrets, address_secrets, is_no_path
+from pj.verbs.doctor.masking import Masker, account_secrets, address_secrets
 from pj.verbs.doctor.model import Patient
 
 if TYPE_CHECKING:
     from pj.config import Settings
 
 #: Stands for a value that is no path, wherever the path would be shown.
-NO_PATH: Final = "(a value that is no path, not shown)"
 
 
 def run(options: Mapping[str, Any]) -> int:
@@ -73,20 +72,12 @@ def examine_settings(options: Mapping[str, Any]) -> tuple[Patient, bool]:
 
 def patient_of(settings: Settings, env: Mapping[str, str]) -> Patient:
     """Return the patient with its shared probes; the gateway is asked for in profiles paper and live only."""
-    patient = Patient(env, _without_misplaced(settings))
+    patient = Patient(env, settings)
     if settings.profile != "sim":
         from pj.verbs.doctor.outside import probes
 
         patient.greeting, patient.visit = probes(settings)
     return patient
-
-
-def _without_misplaced(settings: Settings) -> Settings:
-    """Return the settings with what is no path taken out of the place of the key's path."""
-    if not is_no_path(settings.sheets.service_account_file):
-        return settings
-    sheets = settings.sheets.model_copy(update={"service_account_file": Path(NO_PATH)})
-    return settings.model_copy(update={"sheets": sheets})
 
 
 def masker_of(patient: Patient, options: Mapping[str, Any]) -> Masker:

@@ -8,7 +8,6 @@ settings), and the keys of the service account's file.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -17,8 +16,6 @@ from urllib.parse import unquote, urlsplit
 MASK: Final = "***"
 #: Shorter texts would be found inside ordinary words.
 SHORTEST: Final = 6
-_LONGEST_PATH: Final = 1_000
-_NO_PATH: Final = re.compile(r"[{}\"\n]|private_key|BEGIN |https?:[\\/]|[\\/]trading[\\/]webhook")
 _ADDRESS_NAMES: Final = ("PJ_TRADERSPOST_WEBHOOK_URL", "PJ__TRADERSPOST__WEBHOOK_URL")
 _KEY_NAMES: Final = ("private_key", "private_key_id", "refresh_token", "client_secret", "token")
 _NO_SECRET: Final = frozenset({"trading", "webhook"})
@@ -60,15 +57,6 @@ def address_secrets(env: Mapping[str, str], more: Iterable[str] = ()) -> Iterato
         if url is not None:
             yield from (part for part in (url.path, url.query, url.fragment, url.username, url.password) if part)
             yield from (part for part in url.path.split("/") if part not in _NO_SECRET)
-
-
-def is_no_path(path: Path) -> bool:
-    """Tell whether a value given as the key's path is something else: the key itself, or an address.
-
-    Such a value is never handed to a check: shown as a path it is cut and rewritten (``//`` becomes ``/``), and no
-    search for the secret's text would find what is left of it.
-    """
-    return len(str(path)) > _LONGEST_PATH or _NO_PATH.search(str(path)) is not None
 
 
 def account_secrets(path: Path) -> Iterator[str]:

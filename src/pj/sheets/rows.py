@@ -1,9 +1,9 @@
 """Say what one sheet row holds: self-describing cells ending in a CRC over the others.
 
 RawTicks gets one row per TRADE row of live_market_data.csv, OneMinuteData one per row of bars.csv, TradeLog one per
-signal, order answer, execution and closed trade of the journal. No cell is empty (``-`` stands for "not applicable"):
-blanks would move the end of the table (services.md 2.3). Numbers of at most 15 digits are written as numbers so that
-the sheet can chart them; ns and ids stay text, because the service keeps numbers as doubles.
+signal, order answer, execution, closed trade and anchor of the journal. No cell is empty (``-`` stands for "not
+applicable"): blanks would move the end of the table (services.md 2.3). Numbers of at most 15 digits are written as
+numbers so that the sheet can chart them; ns and ids stay text, because the service keeps numbers as doubles.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ TRADE_LOG: Final = "TradeLog"
 RAW_COLUMNS: Final = ("trade_date", "seq", "time", "price", "size", "bid", "ask", "crc32")
 MINUTE_COLUMNS: Final = ("trade_date", *formats.BAR_COLUMNS, "crc32")
 LOG_COLUMNS: Final = ("day", "seq", "time", "event", "mode", *TRADE_COLUMNS, "detail", "crc32")
-#: Journal types that are trade events; SENT only repeats INTENT, the other types decide nothing about money.
-LOG_TYPES: Final = frozenset({"SIGNAL", "INTENT", "ACKED", "REFUSED", "UNKNOWN", "EXECUTION", "TRADE"})
+#: Journal types that are trade events, and ANCHOR, which holds the journal to the sheet; SENT only repeats INTENT, the
+#: other types decide nothing about money.
+LOG_TYPES: Final = frozenset({"SIGNAL", "INTENT", "ACKED", "REFUSED", "UNKNOWN", "EXECUTION", "TRADE", "ANCHOR"})
 MAX_DETAIL: Final = 2000
 _MAX_DIGITS: Final = 15
 
@@ -230,6 +231,8 @@ def log_cells(day: date, entry: Mapping[str, Any], instrument: Instrument) -> li
     if kind == "TRADE":
         known, detail = {name: number(_plain(data.get(name))) for name in TRADE_COLUMNS}, BLANK
     else:
+        if kind == "ANCHOR":
+            data["head"] = entry["hash"]
         known = _signal_cells(data, instrument) if kind == "SIGNAL" else _order_cells(data, instrument)
         detail = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)[:MAX_DETAIL]
     head: list[Cell] = [day.isoformat(), int(entry["seq"]), iso_ns(int(entry["ts_ns"])), kind]

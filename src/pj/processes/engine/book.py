@@ -15,6 +15,7 @@ from live.events import Event, Mode
 from live.market import NS_PER_S, Bar, Instrument
 from live.records import TRADE_COLUMNS, trade_row
 from live.trading_day import iso_utc
+from pj.channels.anchors import ANCHOR, Anchor, FileSum
 from pj.channels.csvlog import CsvLog, read_rows
 from pj.channels.formats import BAR_COLUMNS, PriceText, bar_row
 from pj.channels.journal import JournalLine, open_journal
@@ -54,6 +55,8 @@ class DayBook:
         self._expected = deque(line for line in self.lines if line.type in OUTPUT_TYPES)
         self._unsynced_bars = False
         self._replaying = True
+        self._anchored_at = 0
+        self._bars_sum = FileSum(day.bars)
 
     @property
     def bar_count(self) -> int:
@@ -76,6 +79,14 @@ class DayBook:
         if durable:
             self.sync()
         return line
+
+    def anchor(self) -> Anchor | None:
+        """Append one ANCHOR line and sync up to it; None when nothing was written since the last one."""
+        if self.journal.count == self._anchored_at:
+            return None
+        line = self.note(ANCHOR, self._bars_sum.data(self._bars.seq), durable=True)
+        self._anchored_at = line.seq
+        return Anchor(self.day.trade_date, line.seq, line.hash, "")
 
     def note_input(self, event: Event, **more: Any) -> None:
         """Append the line of one input event, with more data beside it."""

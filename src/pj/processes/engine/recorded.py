@@ -17,6 +17,7 @@ from live.engine import Engine
 from live.events import BarClosed, Event
 from live.market import Bar
 from live.trading_day import is_weekend
+from pj.channels.anchors import first_changed
 from pj.channels.csvlog import read_rows
 from pj.channels.formats import BAR_COLUMNS, HISTORY_COLUMNS, PriceText, parse_bar
 from pj.channels.journal import JournalLine, read_journal
@@ -90,6 +91,9 @@ def read_day(run_dir: RunDir, day: date, prices: PriceText) -> RecordedDay:
     """Return one day; raise JournalDamaged, RecordDamaged or FormatMismatch when it cannot be trusted."""
     paths = run_dir.day(day)
     lines = read_journal(paths.journal)
+    changed = first_changed(paths.bars, lines)
+    if changed:
+        raise RecordDamaged(f"{changed}; restore the file or move the run folder away")
     return RecordedDay(paths, _bars(paths.bars, BAR_COLUMNS, prices), lines, read_history(paths, prices))
 
 

@@ -19,6 +19,7 @@ from live.params import Params
 from live.trading_day import trade_date
 from pj.brokers.dispatcher import FENCED, Dispatcher
 from pj.brokers.limits import SendLimits
+from pj.channels.anchors import GAUGE, hold_to, stats_anchor
 from pj.channels.fence import Fence, FenceLost
 from pj.channels.stats import StatsWriter
 from pj.channels.switches import entry_forbidden
@@ -63,6 +64,7 @@ class Shell:
         self._live = False
         self._live_since_ns = 0
         self._warmed_at = self._kept_at = 0.0
+        self._anchor, self._anchored_min = stats_anchor(context.run_dir), 0
 
     def request_stop(self) -> None:
         """Ask ``run`` to end, within POLL_S; safe in a signal handler (it wakes nobody, takes no shared lock)."""
@@ -77,6 +79,7 @@ class Shell:
         self.fence, self.dispatcher = fence, dispatcher
         try:
             self._beat("RECOVERING")
+            hold_to(self.context.run_dir, self._anchor)
             startup = Startup(self.context, self.engine, dispatcher, self._breathe, self._wait_a_little)
             parts = startup.run(self.limits)
             self.run_parts = parts
@@ -86,6 +89,7 @@ class Shell:
                 self.wake.wait(min(POLL_S, self.stats.due_in_s()))
             self._stop_orders(parts)
             parts.core.book.note("STOP", {"reason": "asked to stop"}, durable=True)
+            self._anchor = parts.core.book.anchor() or self._anchor
             self._beat("STOPPING")
         except FenceLost as lost:
             self._note_lost(lost)
@@ -106,6 +110,7 @@ class Shell:
             self._kept_at = time.monotonic()
             self.notifier.watch(self.context.run_dir.day_at(self.clock.now_ns()).folder)
             self._keep_warm()
+            self._keep_anchor(parts)
             self._alarms.check(parts.core.book, parts.feed)
         self._breathe()
 
@@ -199,6 +204,13 @@ class Shell:
             self._warmed_at = time.monotonic()
             self.dispatcher.warm()
 
+    def _keep_anchor(self, parts: Started) -> None:
+        """Anchor the journal once a minute of the run, here and not at the bar: its sync must delay no decision."""
+        minute = self.clock.now_ns() // NS_PER_MIN
+        if minute != self._anchored_min:
+            self._anchored_min = minute
+            self._anchor = parts.core.book.anchor() or self._anchor
+
     def _stop_orders(self, parts: Started) -> None:
         """Let the sending in flight end and journal it; what has no answer is UNKNOWN at the next start."""
         if self.dispatcher is not None:
@@ -243,6 +255,8 @@ class Shell:
         self.phase = phase
         now_ns = self.clock.now_ns()
         gauges: dict[str, Any] = {"run_ns": now_ns, "route": self.context.settings.execution.route}
+        if self._anchor is not None:
+            gauges[GAUGE] = self._anchor.to_gauge()
         if self.run_parts is not None:
             gauges |= self._gauges(self.run_parts, now_ns)
         self.stats.beat(phase, **gauges)

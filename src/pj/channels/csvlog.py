@@ -129,4 +129,4 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, s
     """Replace a whole CSV atomically (history.csv); raise WriteFailed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     body = "".join(formats.line(row.get(name, "") for name in columns) for row in rows)
-    replace_atomic(path, formats.header(columns) + body.encode())
+    replace_atomic(path, formats.header(columns) + body.encode(), durable=True)  # the journal counts on these rows

@@ -89,9 +89,12 @@ class DayBook:
         return Anchor(self.day.trade_date, line.seq, line.hash, "")
 
     def note_input(self, event: Event, **more: Any) -> None:
-        """Append the line of one input event, with more data beside it."""
+        """Append the line of one input event, with more data beside it.
+
+        What is taken from history.csv is durable before the first own bar is: its bars come first in every replay.
+        """
         kind, data = input_row(event)
-        self.note(kind, {**data, **more}, durable=kind in DURABLE_TYPES)
+        self.note(kind, {**data, **more}, durable=kind in DURABLE_TYPES or "history" in more)
 
     def record(self, commands: Iterable[Command], mode: Mode) -> list[Order]:
         """Write what the core asked to record, and return the orders it asked to send, in order.

@@ -1,0 +1,241 @@
+"""Be the bridge process: the product's own tape writer and account recorder, fed with the simulated market and account.
+
+It can die, be killed in mid-write, be paused, lose its connection, deliver positions late and executions twice. The
+wire messages are built by hand, in the fields that ``pj.ibkr.account_wire`` reads.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sim_account import Account, Fill, Working
+from sim_disk import Crash, SimDisk
+from sim_time import S, Scheduler, SimClock
+
+from live.market import Instrument, TickKind
+from pj.channels.daytape import DayTape
+from pj.channels.files import WriteFailed
+from pj.channels.formats import PriceText
+from pj.channels.rundir import RunDir
+from pj.channels.stats import StatsWriter
+from pj.ibkr.account import AccountRecorder
+
+RESTART_S = (0.5, 3.0)
+
+
+@dataclass(slots=True)
+class News:
+    """Say how the account's news travels: chances per message."""
+
+    late: float = 0.0
+    lost_fill: float = 0.0
+    twice: float = 0.0
+    stale: float = 0.0
+
+
+class Bridge:
+    """Hold one bridge after another; ``changed`` is called when a file of the run folder has new rows."""
+
+    def __init__(self, disk: SimDisk, scheduler: Scheduler, clock: SimClock, rng: random.Random, account: Account,
+                 run: RunDir, instrument: Instrument, changed: Callable[[], None]) -> None:  # fmt: skip
+        self.disk, self.scheduler, self.clock, self.rng = disk, scheduler, clock, rng
+        self.account, self.run, self.instrument, self.changed = account, run, instrument, changed
+        self.news = News()
+        self.prices = PriceText(instrument)
+        self.contract = ""
+        self.starts = 0
+        self.alive = self.connected = self.gateway_up = False
+        self.paused = False
+        self.since_ns = 0
+        self.owner = ""
+        self.log: Callable[[str], None] = lambda _text: None
+        self.tape: DayTape
+        self.recorder: AccountRecorder
+        self.stats: StatsWriter
+        self._channel_ns: dict[str, int] = {}
+
+    # -- life ----------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start a bridge process and connect it."""
+        self.starts += 1
+        self.owner = f"bridge-{self.starts}"
+        self.alive, self.paused = True, False
+        self.gateway_up = True
+        try:
+            with self.disk.acting(self.owner):
+                self.stats = StatsWriter(self.run.state("bridge"), "bridge", self.owner)
+                now_ns = self.clock.now_ns()
+                self.run.day_at(now_ns).create()
+                self.tape = DayTape(self.run, now_ns)
+                self.recorder = AccountRecorder(self.run, self.instrument, self.clock.now_ns)
+                self._flush()
+        except (Crash, WriteFailed) as error:
+            self.died(repr(error))
+            return
+        self.connect()
+
+    def died(self, why: str) -> None:
+        """Let the process be dead; a new one comes soon."""
+        if not self.alive:
+            return
+        self.log(f"bridge dies: {why}")
+        self.alive = self.connected = False
+        self.disk.kill(self.owner)
+        self.scheduler.after(self.rng.uniform(*RESTART_S), self.start)
+
+    def act(self, deed: Callable[[], None]) -> None:
+        """Do something as the living bridge process; a crash or a full disk ends it."""
+        if not self.alive or self.paused:
+            return
+        try:
+            with self.disk.acting(self.owner):
+                deed()
+        except (Crash, WriteFailed) as error:
+            self.died(type(error).__name__)
+
+    def connect(self) -> None:
+        """Connect, and re-read what the account says before saying that it is connected."""
+        if not self.alive or self.connected or not self.gateway_up:
+            return
+        self.connected = True
+        self.since_ns = self.scheduler.now
+        self.act(self._reread)
+
+    def disconnect(self, seconds: float) -> None:
+        """Lose the connection for a while."""
+        if not self.alive or not self.connected:
+            return
+        self.log("bridge disconnects")
+        self.connected = self.gateway_up = False
+        self.since_ns = self.scheduler.now
+        self.act(self._lost)
+        self.scheduler.after(seconds, self._gateway_back)
+
+    def _gateway_back(self) -> None:
+        self.gateway_up = True
+        self.connect()
+
+    def _lost(self) -> None:
+        self.recorder.status("disconnected")
+        self.tape.open_hole(self.clock.now_ns(), "DISCONNECT")
+        self._flush()
+
+    def _reread(self) -> None:
+        recorder = self.recorder
+        recorder.connecting()
+        for contract, qty in self.account.positions.items():
+            self._position(contract, qty)
+        for fill in self.account.fills:
+            self._execution(fill, 7)
+        recorder.connected(self.contract)
+        if self.tape.hole_open:
+            self.tape.close_hole(self.clock.now_ns())
+        self._flush()
+
+    def steady_since(self, at_ns: int) -> bool:
+        """Tell whether the connection has stood since then."""
+        return self.connected and self.since_ns < at_ns
+
+    # -- market --------------------------------------------------------------------------------------
+
+    def tick(self, kind: TickKind, price: int) -> None:
+        """Write one trade or quote."""
+        if not self.connected:
+            return
+
+        def write() -> None:
+            now_ns = self.clock.now_ns()
+            self.tape.cross_edges(now_ns)
+            text = self.prices.text(price)
+            if kind is TickKind.TRADE:
+                self.tape.add(now_ns, kind, text, 1, exch_ns=now_ns, source="TBT", contract=self.contract)
+            else:
+                self.tape.add(now_ns, kind, "", "", text, self.prices.text(price + 1), source="MKT",
+                              contract=self.contract)  # fmt: skip
+            self._flush()
+
+        self.act(write)
+
+    def pulse(self) -> None:
+        """Write the edge rows that are due and say that we live."""
+
+        def beat() -> None:
+            self.tape.cross_edges(self.clock.now_ns())
+            self._flush()
+            self.stats.beat("RUNNING", connected=self.connected, market_data_type=1, server_offset_s=0.0)
+
+        self.act(beat)
+
+    def _flush(self) -> None:
+        self.tape.flush()
+        self.recorder.flush()
+        self.changed()
+
+    # -- account -------------------------------------------------------------------------------------
+
+    def hear(self, what: str, thing: Any) -> None:
+        """Take news of the account at the moment it happens, and deliver it as the seed says."""
+        if not self.connected:
+            return
+        if what == "fill":
+            self._later("fill", lambda: self._execution(thing, -1), lost=self.rng.random() < self.news.lost_fill)
+        elif what == "position":
+            qty = self.account.positions.get(thing, 0)
+            self._later("position", lambda: self._position(thing, qty))
+            if self.rng.random() < self.news.stale:
+                self.scheduler.after(self.rng.uniform(3, 9), lambda: self._stale(thing))
+
+    def _later(self, channel: str, deliver: Callable[[], None], *, lost: bool = False) -> None:
+        if lost:
+            return  # comes with the next reading of the day's executions
+        delay = self.rng.uniform(1, 9) if self.rng.random() < self.news.late else self.rng.uniform(0.02, 0.3)
+        at = max(self.scheduler.now + int(delay * S), self._channel_ns.get(channel, 0) + 1)
+        self._channel_ns[channel] = at
+        times = 2 if self.rng.random() < self.news.twice else 1
+        for _ in range(times):
+            self.scheduler.at(at, lambda: self._deliver(deliver))
+
+    def _deliver(self, deliver: Callable[[], None]) -> None:
+        if self.connected:
+            self.act(lambda: (deliver(), self._flush())[1])
+
+    def _stale(self, contract: str) -> None:
+        """Report an old position, and the right one a moment later."""
+        now_qty = self.account.positions.get(contract, 0)
+        old = self.rng.choice((0, -now_qty if self.rng.random() < 0.1 else 0, now_qty - 1 if now_qty > 1 else 0))
+        self._deliver(lambda: self._position(contract, old))
+        self.scheduler.after(
+            self.rng.uniform(0.3, 4),
+            lambda: self._deliver(lambda: self._position(contract, self.account.positions.get(contract, 0))),
+        )
+
+    def refresh(self) -> None:
+        """Read the day's executions and positions back, as the product does now and then."""
+        if self.connected:
+            self.act(self._refresh)
+
+    def _refresh(self) -> None:
+        for fill in self.account.fills:
+            self._execution(fill, 7)
+        self._flush()
+
+    def _position(self, contract: str, qty: int) -> None:
+        fields = [""] * 16
+        fields[0], fields[2], fields[3], fields[12], fields[14], fields[15] = "61", "DU1", "1", contract, str(qty), "0"
+        self.recorder.taps()[61](fields)
+
+    def _execution(self, fill: Fill, req_id: int) -> None:
+        fields = [""] * 30
+        fields[1], fields[2], fields[3], fields[12] = str(req_id), str(fill.order_id), "1", fill.contract
+        fields[14], fields[16], fields[18] = fill.exec_id, "DU1", "BOT" if fill.side > 0 else "SLD"
+        fields[19], fields[20], fields[21] = str(fill.qty), self.instrument.to_points(fill.price), str(fill.order_id)
+        fields[22], fields[24], fields[25], fields[26] = "900", str(fill.qty), fields[20], fill.key
+        self.recorder.taps()[11](fields)
+
+    def orders_seen(self) -> list[Working]:
+        """Return what an open-order snapshot would show."""
+        return self.account.working()

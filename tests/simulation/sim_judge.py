@@ -1,0 +1,276 @@
+"""Say what must hold: at every sending and fill, and of what is left when the faults are over and all is calm.
+
+The judge knows the truth of the broker and the bytes on the disk; of the product it asks only what an operator sees:
+the journal, the files, the gauges. Each broken invariant is one sentence in ``failures``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from sim_account import ENTRY, EXIT, HUMAN, STOP, TARGET, Fill
+from sim_time import S
+
+from live.engine import Engine, Route
+from live.market import NS_PER_S
+from pj.channels.journal import JournalDamaged, JournalLine, read_journal, verify_run
+from pj.channels.switches import entry_forbidden
+from pj.processes.engine.recorded import read_day, replay
+
+if TYPE_CHECKING:
+    from sim_webhook import Call
+    from sim_world import World
+
+HOUR_NS = 3600 * NS_PER_S
+SEEN_NS = 20 * NS_PER_S
+ENTRY_ACTIONS = frozenset({"buy", "sell", "add"})
+DOUBTFUL = frozenset(
+    {"PHANTOM", "POSITION_MISMATCH", "FOREIGN_EXECUTION", "UNKNOWN_POSITION", "ENTRY_LOST", "EXIT_STUCK", "OVERFILL",
+     "REVERSED", "PARTIAL", "PARTIAL_EXIT", "PHANTOM_ORPHANS", "REPLAY_MISMATCH"}
+)  # fmt: skip
+MAX_SNAPSHOT = 200_000
+
+
+class Judge:
+    """Hold the invariants of one run."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.failures: list[str] = []
+        self.debug = False
+        self.hopeless = False
+        self.entries: dict[str, int] = {}
+        self.human = False
+        self.lines: list[JournalLine] = []
+        self._failed_ends = 0
+
+    def fail(self, sentence: str) -> None:
+        """Note a broken invariant."""
+        self.world.log(f"BROKEN {sentence}")
+        self.failures.append(sentence)
+
+    # -- at every sending ---------------------------------------------------------------------------------
+
+    def sent(self, call: Call) -> None:
+        """Judge a request at the moment its bytes leave."""
+        key, action = call.body["extras"]["key"], call.body["action"]
+        self.world.log(f"bytes leave: {action} {key} ({call.fault})")
+        self._order_left(key, entry=action in ENTRY_ACTIONS, instance=call.instance)
+
+    def _order_left(self, key: str, *, entry: bool, instance: str) -> None:
+        world = self.world
+        if not self._intent_is_durable(key):
+            self.fail(f"{key} left before its INTENT was on the disk")
+        if self._fence_holder() != instance:
+            self.fail(f"{key} was sent by {instance} while {self._fence_holder()} holds the fence")
+        if not entry:
+            return
+        if key in self.entries:
+            self.fail(f"entry {key} was sent twice")
+        forbidden = entry_forbidden(world.run_dir)
+        if forbidden:
+            self.fail(f"entry {key} left while {forbidden} stands")
+        self._limits(key)
+        self._doubts(key)
+        self.entries[key] = world.scheduler.now
+
+    def _intent_is_durable(self, key: str) -> bool:
+        world = self.world
+        for day in world.run_dir.days():
+            data = world.disk.durable_bytes(str(world.run_dir.day(day).journal))
+            if f'"key":"{key}"'.encode() in data:
+                rows = (line for line in data.split(b"\n") if b'"type":"INTENT"' in line)
+                if any(f'"key":"{key}"'.encode() in row for row in rows):
+                    return True
+        return False
+
+    def _fence_holder(self) -> str:
+        node = self.world.disk.names.get(str(self.world.run_dir.state_folder / "engine.fence"))
+        return "" if node is None else str(json.loads(bytes(node.data))["instance"])
+
+    def _limits(self, key: str) -> None:
+        world, params = self.world, self.world.params
+        now = world.scheduler.now
+        recent = sum(at > now - HOUR_NS for at in self.entries.values())
+        if recent >= params.max_orders_hour:
+            self.fail(f"entry {key} is number {recent + 1} within an hour, the limit is {params.max_orders_hour}")
+        filled = {fill.key for fill in world.account.fills if fill.leg == ENTRY and fill.at_ns < now - SEEN_NS}
+        if len(filled) >= params.max_trades_day:
+            self.fail(f"entry {key} follows {len(filled)} trades of the day, the limit is {params.max_trades_day}")
+        money = self._realised_cents(now - SEEN_NS)
+        if money <= -params.max_daily_loss_cents:
+            self.fail(f"entry {key} was sent {money} cents into a day whose limit is {params.max_daily_loss_cents}")
+
+    def _doubts(self, key: str) -> None:
+        """Fail when the engine could have known for long that something else is open, unknown or out of sight."""
+        world = self.world
+        seen_ns = world.scheduler.now - SEEN_NS
+        for order in world.account.working():
+            if order.leg == ENTRY and order.key != key:
+                self.fail(f"entry {key} was sent while {order.key} works at the broker")
+        moved = max((fill.at_ns for fill in world.account.fills), default=0)
+        if world.account.held() and moved < seen_ns and world.bridge.steady_since(seen_ns):
+            self.fail(f"entry {key} was sent while the account holds {world.account.held():+d}")
+        if not world.bridge.connected and world.bridge.since_ns < world.scheduler.now - 2 * S and world.bridge.alive:
+            self.fail(f"entry {key} was sent while nobody sees the account")
+
+    def _realised_cents(self, until_ns: int) -> int:
+        """Return what our closed round trips brought by the broker's own fills."""
+        total = 0
+        for qty, value, count, mine in self._trips(until_ns).values():
+            if qty == 0 and mine:
+                total += -value * self.world.params.tick_cents - count * self.world.params.comm_side_cents
+        return total
+
+    def _trips(self, until_ns: int) -> dict[str, tuple[int, int, int, bool]]:
+        """Return (net quantity, net value, contracts, all ours) of the fills by the stem of their key."""
+        trips: dict[str, tuple[int, int, int, bool]] = {}
+        for fill in self.world.account.fills:
+            if fill.at_ns <= until_ns and fill.key:
+                stem = fill.key.rpartition(":")[0]
+                qty, value, count, _ = trips.get(stem, (0, 0, 0, True))
+                signed = fill.side * fill.qty
+                trips[stem] = (qty + signed, value + signed * fill.price, count + fill.qty, True)
+        return trips
+
+    def filled(self, fill: Fill) -> None:
+        """Judge a fill at the moment it happens."""
+        if fill.leg == HUMAN:
+            self.human = True
+        elif fill.leg in {ENTRY, EXIT, STOP, TARGET} and not self._intent_is_durable(fill.key):
+            self.fail(f"the broker filled {fill.leg} of {fill.key}, of which the journal knows no INTENT")
+
+    def engine_ended(self, code: int | str) -> None:
+        """Judge how a process ended: never misconfigured, never halted by damage that nobody did."""
+        if code in {2, 4}:
+            self.fail(f"the engine refused to start with code {code}")
+            self.hopeless = True
+        self._failed_ends = self._failed_ends + 1 if code == "raised" else 0
+        if self._failed_ends >= 3:
+            self.hopeless = True
+
+    # -- at the end -------------------------------------------------------------------------------------
+
+    def look_at_the_end(self) -> None:
+        """Judge what is left after the calm."""
+        shell = self.world.shell
+        assert shell is not None
+        try:
+            verify_run(self.world.run_dir)
+        except JournalDamaged as error:
+            self.fail(f"the journal's chain is broken: {error}")
+            return
+        lines = self.lines = self._lines()
+        if shell.phase not in {"STOPPING", "RUNNING"} or shell.run_parts is None:
+            self.fail(f"the engine is {shell.phase} after the calm")
+            return
+        mismatch = [line for line in lines if line.data.get("code") == "REPLAY_MISMATCH"]
+        if mismatch and not self.world.power_cuts:  # what a power cut took may be missed, and stops entries for the day
+            self.fail(f"a start could not replay the journal: {mismatch[0].data['text']}"[:400])
+        alarms = Counter(str(line.data.get("code")) for line in lines if line.type == "ALARM")
+        self._position_agrees(shell, alarms)
+        self._nothing_works(shell, alarms)
+        self._orders_are_explained(lines)
+        self._money_agrees(lines, alarms)
+        if not mismatch:
+            self._replays(shell.engine)
+        self._is_bounded(shell.engine)
+
+    def _lines(self) -> list[JournalLine]:
+        run = self.world.run_dir
+        return [line for day in run.days() for line in read_journal(run.day(day).journal)]
+
+    def _stopped(self, shell: Any, alarms: Counter[str]) -> bool:
+        """Tell whether the engine says that it is in doubt or halted, and has told somebody."""
+        engine = shell.engine
+        doubt = engine.desk.doubt or engine.desk.stuck or engine.killed or engine.outside
+        return bool(doubt) and bool(alarms)
+
+    def _position_agrees(self, shell: Any, alarms: Counter[str]) -> None:
+        engine, account = shell.engine, self.world.account
+        position = engine.desk.position
+        believed = 0 if position is None else position.signal.side * (position.qty - engine.desk.order.exit.qty)
+        if account.held() == believed == 0:
+            return
+        if not self._stopped(shell, alarms):
+            self.fail(f"the account holds {account.held():+d}, the engine believes {believed:+d} and doubts nothing")
+
+    def _nothing_works(self, shell: Any, alarms: Counter[str]) -> None:
+        engine, account = shell.engine, self.world.account
+        working = account.working()
+        if not account.held() and working and not self._stopped(shell, alarms):
+            legs = [f"{one.leg} {one.key}" for one in working]
+            self.fail(f"the account is flat, but orders work there: {legs}")
+        for leg in (STOP, TARGET):
+            covered = sum(-one.side * one.qty for one in working if one.leg == leg)
+            if working and account.held() and covered != account.held() and not self._stopped(shell, alarms):
+                self.fail(f"{leg} covers {covered:+d} of {account.held():+d}")
+        if engine.desk.order is not None and not self._stopped(shell, alarms):
+            self.fail(f"{engine.desk.order.key} is still {engine.desk.order.state} after the calm")
+
+    def _orders_are_explained(self, lines: list[JournalLine]) -> None:
+        intents = Counter(line.data["key"] for line in lines if line.type == "INTENT")
+        twice = [key for key, count in intents.items() if count > 1]
+        if twice:
+            self.fail(f"the journal has two INTENTs of {twice[0]}")
+        for call in self.world.webhook.calls:
+            if call.body["extras"]["key"] not in intents:
+                self.fail(f"{call.body['extras']['key']} was sent, the journal knows no INTENT of it")
+
+    def _money_agrees(self, lines: list[JournalLine], alarms: Counter[str]) -> None:
+        """Compare the booked trades with the broker's fills, where nothing was estimated."""
+        if self.human or DOUBTFUL & set(alarms):
+            return
+        stems = {}
+        for line in lines:
+            if line.type == "INTENT" and line.data["order"] == "ENTRY":
+                stems[line.data["pool"]] = line.data["key"].rpartition(":")[0]
+        trips = self._trips(self.world.scheduler.now)
+        booked = {}
+        for line in lines:
+            if line.type == "TRADE":
+                stem = stems[line.data["pool_id"]]
+                booked[stem] = round(float(line.data["gross_usd"]) * 100)
+        for stem, (qty, value, _, _) in trips.items():
+            true = -value * self.world.params.tick_cents
+            if qty == 0 and booked.get(stem) != true:
+                self.fail(f"trade {stem} brought {true} cents, the journal books {booked.get(stem)}")
+        for stem in booked.keys() - trips.keys():
+            self.fail(f"the journal books a trade of {stem}, which never filled")
+
+    def _replays(self, engine: Engine) -> None:
+        """Step a fresh engine through what the files recorded: it must stand where the living one stands."""
+        world = self.world
+        fresh = Engine(world.params, world.run_dir.instrument, Route.BROKER, 10 * S, {})
+        for day in world.run_dir.days():
+            recorded = read_day(world.run_dir, day, world.bridge.prices)
+            replay(fresh, recorded, lambda _commands, _count: None)
+            for fault in recorded.faults:
+                self.fail(f"the record cannot be replayed: {fault}")
+        mine, theirs = _essence(engine), _essence(fresh)
+        for name, value in mine.items():
+            if theirs[name] != value:
+                self.fail(f"a replay ends with another {name}: {theirs[name]} instead of {value}"[:600])
+
+    def _is_bounded(self, engine: Engine) -> None:
+        size = len(json.dumps(engine.snapshot(), default=str))
+        if size > MAX_SNAPSHOT:
+            self.fail(f"the engine's state has grown to {size} bytes")
+
+
+def _essence(engine: Engine) -> dict[str, Any]:
+    """Return what must survive a restart: money, limits, order, position, doubt, pools."""
+    desk = engine.desk
+    order = desk.order
+    return {
+        "guard": engine.guard.snapshot(),
+        "order": None if order is None else (order.key, order.state, order.entry, order.exit, order.exit_tries),
+        "position": None if desk.position is None else desk.position.snapshot(),
+        "doubt": desk.doubt,
+        "stuck": desk.stuck,
+        "killed": engine.killed,
+        "pools": engine.liquidity.snapshot(),
+        "bars": (engine.bars, engine.signals, engine.refusals),
+    }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sim_account import ENTRY, EXIT, HUMAN, STOP, TARGET, Fill
 from sim_time import S
 
+from live.broker_order import order_row
 from live.engine import Engine, Route
 from live.market import NS_PER_S
 from pj.channels.journal import JournalDamaged, JournalLine, read_journal, verify_run
@@ -191,7 +192,7 @@ class Judge:
     def _position_agrees(self, shell: Any, alarms: Counter[str]) -> None:
         engine, account = shell.engine, self.world.account
         position = engine.desk.position
-        believed = 0 if position is None else position.signal.side * (position.qty - engine.desk.order.exit.qty)
+        believed = 0 if position is None else position.signal.side * engine.desk.order.left
         if account.held() == believed == 0:
             return
         if not self._stopped(shell, alarms):
@@ -243,7 +244,7 @@ class Judge:
     def _replays(self, engine: Engine) -> None:
         """Step a fresh engine through what the files recorded: it must stand where the living one stands."""
         world = self.world
-        fresh = Engine(world.params, world.run_dir.instrument, Route.BROKER, 10 * S, {})
+        fresh = Engine(world.params, world.run_dir.instrument, Route.BROKER, engine.desk.rules)
         for day in world.run_dir.days():
             recorded = read_day(world.run_dir, day, world.bridge.prices)
             replay(fresh, recorded, lambda _commands, _count: None)
@@ -266,10 +267,10 @@ def _essence(engine: Engine) -> dict[str, Any]:
     order = desk.order
     return {
         "guard": engine.guard.snapshot(),
-        "order": None if order is None else (order.key, order.state, order.entry, order.exit, order.exit_tries),
+        "order": None if order is None else order_row(order),
         "position": None if desk.position is None else desk.position.snapshot(),
         "doubt": desk.doubt,
-        "stuck": desk.stuck,
+        "desk": {name: value for name, value in desk.snapshot().items() if name != "last_price"},
         "killed": engine.killed,
         "pools": engine.liquidity.snapshot(),
         "bars": (engine.bars, engine.signals, engine.refusals),

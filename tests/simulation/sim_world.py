@@ -212,9 +212,9 @@ class World:
         desk = self.shell.engine.desk
         if self.shell.run_parts.outbox.waiting:
             return max(timeout, BUSY_WAIT_S)
-        if desk.order is None:
+        if not desk.busy:
             return QUIET_WAIT_S if not desk.doubt else 4.0
-        steady = desk.position is not None and not desk.order.exit_tries and not desk.doubt
+        steady = desk.position is not None and desk.leaving is None and not desk.doubt
         return OPEN_WAIT_S if steady else 1.0
 
     def sleep(self, seconds: float) -> None:

@@ -74,7 +74,8 @@ class ThrowKillSwitch:
 class RecordEvent:
     """Write one row of events.csv (pj1 S13); None = empty field; ``ts_s`` epoch seconds, prices raw ticks.
 
-    ``gates`` carries every gate's own answer for SIGNAL and REJECT rows, as (name, passed) pairs.
+    ``gates`` carries every gate's own answer for SIGNAL and REJECT rows, as (name, passed) pairs, ``figures`` what the
+    gates looked at, as (name, value) pairs.
     """
 
     ts_s: int
@@ -89,6 +90,7 @@ class RecordEvent:
     reason: str = ""
     trade: str = ""
     gates: tuple[tuple[str, bool], ...] = ()
+    figures: tuple[tuple[str, int | str | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from live.params import Params, ParamsError
 from live.pool_fsm import PoolEvent, advance
 from live.pools import Pool
 from live.position import Position
-from live.records import signal_event
+from live.records import reject_event, signal_event
 from live.risk_guard import LOCK_REASON, Approved, Circumstances, RiskGuard
 from live.session_manager import TradePlanner, ranked
 from live.stance import KillSwitch, Stance, stance_of
@@ -285,16 +285,7 @@ class Engine:
         advance(order[0], PoolEvent.REFUSED)
         self.liquidity.book.bury(verdict.reason)
         self.refusals[verdict.reason] = self.refusals.get(verdict.reason, 0) + 1
-        row = RecordEvent(
-            stamp_s,
-            "REJECT",
-            signal.pool_id,
-            signal.level,
-            signal.own_extreme,
-            reason=verdict.reason,
-            gates=verdict.gates,
-        )
-        out.append(row)
+        out.append(reject_event(verdict, stamp_s))
 
     def _is_killed(self) -> bool:
         return self.kill.on or bool(self.desk.halted)

@@ -12,7 +12,7 @@ from typing import Final
 
 from live.commands import RecordEvent, Trade
 from live.market import Instrument
-from live.risk_guard import Approved
+from live.risk_guard import Approved, Refused
 from live.trading_day import iso_utc
 
 TRADE_COLUMNS: Final = (
@@ -125,6 +125,21 @@ def _optional(number: int | None) -> str:
     return "" if number is None else str(number)
 
 
+def reject_event(verdict: Refused, stamp_s: int) -> RecordEvent:
+    """Return the REJECT row of a refused signal, with every gate's answer."""
+    signal = verdict.signal
+    return RecordEvent(
+        stamp_s,
+        "REJECT",
+        signal.pool_id,
+        signal.level,
+        signal.own_extreme,
+        reason=verdict.reason,
+        gates=verdict.gates,
+        figures=verdict.figures,
+    )
+
+
 def signal_event(verdict: Approved, stamp_s: int) -> RecordEvent:
     """Return the SIGNAL row of an approved signal, with every gate's answer."""
     signal = verdict.signal
@@ -139,4 +154,5 @@ def signal_event(verdict: Approved, stamp_s: int) -> RecordEvent:
         target=signal.target,
         qty=verdict.qty,
         gates=verdict.gates,
+        figures=verdict.figures,
     )

@@ -36,6 +36,8 @@ refuses with the lock's own reason, DAILY_LOSS."""
 LOCK_REASON: Final = "DAILY_LOSS"
 
 Gates = tuple[tuple[str, bool], ...]
+Figures = tuple[tuple[str, int | str | None], ...]
+"""What the gates looked at, as (name, value) pairs: for the journal and for people, never for a decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Approved:
     signal: Signal
     qty: int
     gates: Gates
+    figures: Figures = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class Refused:
     signal: Signal
     reason: str
     gates: Gates
+    figures: Figures = ()
 
 
 class RiskGuard:
@@ -149,10 +153,32 @@ class RiskGuard:
         )
         gates = tuple(zip(GATES, answers, strict=True))
         if all(answers):
-            return Approved(signal, qty, gates)
+            return Approved(signal, qty, gates, self._figures(signal, around, qty))
         name = GATES[answers.index(False)]
         reasons = {"OUTSIDE": around.outside, "DAY_LOCK": self.locked}
-        return Refused(signal, reasons.get(name, name), gates)
+        return Refused(signal, reasons.get(name, name), gates, self._figures(signal, around, qty))
+
+    def _figures(self, signal: Signal, around: Circumstances, qty: int) -> Figures:
+        """Return what each gate looked at; None where there was nothing to look at."""
+        before, last = around.previous_bar_ns, self.last_exit_ns
+        return (
+            ("side", signal.side),
+            ("entry", signal.entry_ref),
+            ("stop", signal.stop),
+            ("target", signal.target),
+            ("outside", around.outside),
+            ("gap_min", None if before is None else (signal.bar_ts_ns - before) // NS_PER_MIN),
+            ("minute", around.minute),
+            ("flat_m", self.flat_m),
+            ("locked", self.locked),
+            ("net_cents", self.net_cents),
+            ("fills", self.fills),
+            ("losses_streak", self.losses_streak),
+            ("since_exit_s", None if last is None else (signal.signal_ns - last) // NS_PER_S),
+            ("orders_hour", self.orders_since(signal.signal_ns - HOUR_NS)),
+            ("risk_ticks", signal.risk_ticks),
+            ("qty", qty),
+        )
 
     def orders_since(self, after_ns: int) -> int:
         """Return how many orders are later than ``after_ns``; forgets older ones (time never goes back)."""

@@ -71,6 +71,16 @@ def stats_anchor(run_dir: RunDir) -> Anchor | None:
     return anchor_of(stats.gauges.get(GAUGE), str(path)) if stats is not None else None
 
 
+def report_anchor(run_dir: RunDir) -> Anchor | None:
+    """Return the anchor in the run folder's report, None where there is none."""
+    try:
+        with open_shared(run_dir.report) as file:
+            found = json.loads(file.read())
+    except (FileNotFoundError, ValueError):
+        return None
+    return anchor_of(found.get("journal"), str(run_dir.report)) if isinstance(found, dict) else None
+
+
 def hold_to(run_dir: RunDir, anchor: Anchor | None) -> None:
     """Raise JournalDamaged unless the journal still holds the anchored line where it was.
 

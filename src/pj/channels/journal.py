@@ -158,6 +158,11 @@ def read_journal(path: Path, previous_head: str | None = None) -> list[JournalLi
     return _read(path, previous_head)[0]
 
 
+def read_verified(path: Path, previous_head: str | None = None) -> tuple[list[JournalLine], Verified]:
+    """Return every line and what ``verify`` returns. Raises JournalDamaged."""
+    return _read(path, previous_head)
+
+
 class JournalParser:
     """Parse whole lines of a journal being followed, checking the chain from the first line seen."""
 

@@ -136,6 +136,11 @@ class RunDir:
         return self.state_folder / "flatten.jsonl"
 
     @property
+    def report(self) -> Path:
+        """Return what a demo said of itself at its end."""
+        return self.root / "report.json"
+
+    @property
     def session_file(self) -> Path:
         """Return the trading schedule that the calendar wrote."""
         return self.state_folder / "sessions.json"

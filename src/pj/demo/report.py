@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from live.market import INSTRUMENTS, NS_PER_S
+from pj.channels.files import replace_atomic
 from pj.channels.rundir import RunDir
 from pj.channels.stats import read_stats
 from pj.sheets.fidelity import audit, stored_rows
@@ -130,10 +131,21 @@ def build_report(plan: DemoPlan, trouble: str, *, wall_s: float, stopped: bool =
         "edge_to_bar_ms": engine.get("edge_to_bar_ms"),
         "edge_to_order_ms": engine.get("edge_to_order_ms"),
         "restarts": {name: child.get("restarts", 0) for name, child in children.items()},
+        "journal": _journal_anchor(journal, plan.trade_date),
         "wall_s": round(wall_s, 1),
         "files": _files(plan, folder),
     }
     return report
+
+
+def _journal_anchor(journal: list[dict[str, Any]], day: dt.date) -> dict[str, Any]:
+    """Return the journal's head and line count, for ``pj audit verify``; empty when nothing was journaled."""
+    return {"date": day.isoformat(), "seq": journal[-1]["seq"], "head": journal[-1]["hash"]} if journal else {}
+
+
+def save_report(folder: RunDir, report: dict[str, Any]) -> None:
+    """Put the report into its run folder; raise WriteFailed."""
+    replace_atomic(folder.report, (json.dumps(report, indent=1) + "\n").encode())
 
 
 def _files(plan: DemoPlan, folder: RunDir) -> dict[str, str]:
@@ -185,6 +197,7 @@ def table_lines(report: dict[str, Any]) -> list[str]:
         ("fills, trades", f"{report['fills']}, {report['trades']}{rehearsed}"),
         ("net PnL", f"{_usd(report['net_usd'])} (simulated; no edge is claimed)"),
         ("restarts", restarts),
+        ("journal", _head(report["journal"])),
         ("took", f"{report['wall_s']} s"),
     ]
     width = max(len(name) for name, _ in rows)
@@ -193,6 +206,10 @@ def table_lines(report: dict[str, Any]) -> list[str]:
     if report["trouble"]:
         lines.append(f"  {'trouble':<{width}}  {report['trouble']}")
     return lines
+
+
+def _head(anchor: dict[str, Any]) -> str:
+    return f"{anchor['seq']} lines, head {anchor['head'][:16]}" if anchor else "empty"
 
 
 def _usd(amount: str) -> str:

@@ -23,7 +23,7 @@ from pj.channels.stats import read_stats
 from pj.clock import ScaledClock
 from pj.config import overrides_to_env, without_settings
 from pj.demo.plan import DemoPlan, check_tape, gateway_arguments, plan_from_options
-from pj.demo.report import build_report, print_report
+from pj.demo.report import build_report, print_report, save_report
 from pj.demo.servers import Servers, start_server
 
 if TYPE_CHECKING:
@@ -200,5 +200,6 @@ def run(options: Mapping[str, object]) -> int:
         started.servers.stop_sentinel()
         started.servers.stop_all()
     report = build_report(plan, trouble, wall_s=time.monotonic() - begun, stopped=stopped)
+    save_report(started.folder, report)
     print_report(report, as_json=bool(options.get("json")))
     return 0 if report["ok"] or stopped else 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -20,6 +20,7 @@ from live.market import NS_PER_S, Instrument
 from live.records import TRADE_COLUMNS
 from live.trading_day import trade_date
 from pj.channels import formats
+from pj.channels.anchors import Anchor, anchor_of
 
 Cell = str | int | float
 Row = tuple[Cell, ...]
@@ -238,6 +239,20 @@ def log_cells(day: date, entry: Mapping[str, Any], instrument: Instrument) -> li
     head: list[Cell] = [day.isoformat(), int(entry["seq"]), iso_ns(int(entry["ts_ns"])), kind]
     head.append(str(data.get("mode") or BLANK))
     return [*head, *(known.get(name, BLANK) for name in TRADE_COLUMNS), detail]
+
+
+def anchors_in(rows: Iterable[Sequence[object]], place: str) -> Iterator[Anchor]:
+    """Yield the anchors of TradeLog rows as read back; a row with a wrong CRC is passed over."""
+    for row in rows:
+        if len(row) != len(LOG_COLUMNS) or row[3] != "ANCHOR" or not crc_holds(row):
+            continue
+        try:
+            told = {"date": row[0], "seq": int(cell_text(row[1])), "head": json.loads(str(row[-2]))["head"]}
+        except (ValueError, KeyError, TypeError):
+            continue
+        anchor = anchor_of(told, place)
+        if anchor is not None:
+            yield anchor
 
 
 def _plain(value: object) -> str:

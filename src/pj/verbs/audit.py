@@ -1,12 +1,14 @@
-"""Audit a run: ``pj audit verify`` checks the journals' hash chain, ``pj audit fidelity`` the ticks' way."""
+"""Audit a run: ``audit verify`` checks the journals' chain and its anchors, ``audit fidelity`` the ticks' way."""
 
 from __future__ import annotations
 
 import sys
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pj.channels.journal import GENESIS, JournalDamaged, head_before, verify
+from pj.channels.anchors import Anchor, first_changed, report_anchor, stats_anchor
+from pj.channels.journal import GENESIS, JournalDamaged, JournalLine, Verified, head_before, read_verified
 from pj.channels.rundir import RunDir
 from pj.config import Settings
 from pj.verbs.common import Options, Refusal, print_json, run_dir_of, settings_of
@@ -16,25 +18,68 @@ if TYPE_CHECKING:
 
 
 def verify_journals(options: Options) -> int:
-    """Check every journal of the run folder, or of one date, as one chain; 1 at the first bad line."""
-    folder = run_dir_of(settings_of(options))
+    """Check every journal of the run folder, or of one date, as one chain and against its anchors; 1 at a bad line."""
+    settings = settings_of(options)
+    folder = run_dir_of(settings)
     days = _days(folder, options["date"])
     head = head_before(folder, folder.day(days[0])) if options["date"] else GENESIS
+    anchors = _anchors(options, settings, folder)
     found: list[dict[str, Any]] = []
     trouble = ""
     for day in days:
         path = folder.day(day).journal
         try:
-            checked = verify(path, head)
+            lines, checked = read_verified(path, head)
         except JournalDamaged as error:
             trouble = str(error)
             break
         head = checked.head
-        found.append(
-            {"date": day.isoformat(), "lines": checked.count, "head": checked.head, "torn_bytes": len(checked.torn)}
-        )
+        mine = [anchor for anchor in anchors if anchor.trade_date == day]
+        trouble = _contradiction(lines, mine, path) or first_changed(folder.day(day).bars, lines)
+        found.append(_row(day, checked, mine))
+        if trouble:
+            break
+    gone = [anchor for anchor in anchors if anchor.trade_date not in days and not options["date"]]
+    if not trouble and gone:
+        trouble = f"{gone[0].place} names line {gone[0].seq} of {gone[0].trade_date}, which has no journal"
     _report({"ok": not trouble, "journals": found, "trouble": trouble}, as_json=options["json"])
     return 1 if trouble else 0
+
+
+def _anchors(options: Options, settings: Settings, folder: RunDir) -> list[Anchor]:
+    """Return what was said of the journals elsewhere: stats file, report, and the sheet's TradeLog."""
+    from pj.sheets.rows import TRADE_LOG, anchors_in
+
+    found = [anchor for anchor in (stats_anchor(folder), report_anchor(folder)) if anchor is not None]
+    where, rows = _sheet(options["sheet"], settings, folder) if options["sheet"] != "auto" else _stored(folder)
+    if rows is not None:
+        own = (row for row in anchors_in(rows.get(TRADE_LOG, []), f"the sheet's {TRADE_LOG} ({where})"))
+        have = set(folder.days())
+        # A workbook may hold other run folders' days as well.
+        found += [anchor for anchor in own if anchor.trade_date in have]
+    return found
+
+
+def _stored(folder: RunDir) -> tuple[str, SheetRows | None]:
+    from pj.sheets.fidelity import stored_rows
+
+    return "files", stored_rows(folder) if any(folder.simulators.glob("sheet_*.csv")) else None
+
+
+def _contradiction(lines: list[JournalLine], anchors: list[Anchor], path: Path) -> str:
+    told = next((text for anchor in anchors if (text := anchor.trouble(lines))), "")
+    return f"{path}: {told}; the journal was cut or written anew: do not trade on it" if told else ""
+
+
+def _row(day: date, checked: Verified, anchors: list[Anchor]) -> dict[str, Any]:
+    return {
+        "date": day.isoformat(),
+        "lines": checked.count,
+        "head": checked.head,
+        "torn_bytes": len(checked.torn),
+        "anchors": len(anchors),
+        "anchored_to": max((anchor.seq for anchor in anchors), default=0),
+    }
 
 
 def _days(folder: RunDir, wanted: str | None) -> list[date]:
@@ -53,11 +98,12 @@ def _report(report: dict[str, Any], *, as_json: bool) -> None:
         return
     for row in report["journals"]:
         torn = f", {row['torn_bytes']} bytes of an unfinished last line" if row["torn_bytes"] else ""
-        print(f"{row['date']}  {row['lines']} lines, head {row['head'][:16]}{torn}")
+        held = f", {row['anchors']} anchors up to line {row['anchored_to']}" if row["anchors"] else ", no anchor"
+        print(f"{row['date']}  {row['lines']} lines, head {row['head'][:16]}{held}{torn}")
     if report["trouble"]:
         sys.stderr.write(f"{report['trouble']}\n")
     else:
-        print("every line is what was written")
+        print("every line is what was written, and every anchor found holds")
 
 
 def fidelity(options: Options) -> int:

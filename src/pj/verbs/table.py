@@ -319,16 +319,26 @@ VERBS: Final[tuple[Verb, ...]] = (
     ),
     Verb(
         "audit verify",
-        "Check the hash chain of a run's journals and name the first bad line.",
+        "Check the journals' hash chain and the anchors found elsewhere; name the first bad line.",
         "pj.verbs.audit:verify_journals",
-        (*SETTINGS, Argument("--date", "only this trade date", "date"), JSON),
+        (
+            *SETTINGS,
+            Argument("--date", "only this trade date", "date"),
+            Argument(
+                "--sheet",
+                "where to read the sheet's anchors: the simulator's files if there are any (auto), the service, or not",
+                choices=("auto", "files", "service", "none"),
+                default="auto",
+            ),
+            JSON,
+        ),
         object_output(
             "ok, what each journal holds, and the first bad line",
             ok=_TRUTH,
             journals={"type": "array", "items": _OBJECT},
             trouble=_TEXT,
         ),
-        codes=(0, 1, 2),
+        codes=(0, 1, 2, 3),
     ),
     Verb(
         "audit fidelity",

@@ -84,6 +84,7 @@ def output_row(command: Record, instrument: Instrument, mode: Mode) -> Row:
             data: dict[str, Any] = {name: _number(text) for name, text in event_row(command).items()}
             if command.event in {"SIGNAL", "REJECT"}:
                 data["gates"] = [[name, passed] for name, passed in command.gates]
+                data["figures"] = dict(command.figures)
             return command.event, data | {"mode": mode.value}
         case RecordTrade():
             return "TRADE", {**trade_row(command.trade, instrument), "mode": mode.value}

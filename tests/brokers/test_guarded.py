@@ -20,10 +20,13 @@ from live.commands import CancelOrders, ClosePosition, PlaceBracket
 from live.market import INSTRUMENTS
 from pj.brokers.dispatcher import Dispatcher
 from pj.brokers.guarded import GuardedBroker
+from pj.brokers.ibkr_outbox import IbkrOutbox
 from pj.brokers.limits import SendLimits
 from pj.brokers.port import Broker, Order, Outcome
 from pj.brokers.secret_url import SecretUrl
 from pj.brokers.traderspost import TradersPost
+from pj.channels.fence import Fence, grant
+from pj.channels.orders import Asked, read_order_row
 from pj.channels.rundir import RunDir
 from pj.channels.switches import DISARMED, KILL_SWITCH, UNREADABLE, entry_forbidden
 from pj.clock import SystemClock
@@ -43,6 +46,7 @@ class Route:
 
     adapter: Broker
     seen: Callable[[], list[str]]
+    taken: Outcome = Outcome.ACKED
 
 
 def traderspost(_folder: Path) -> Iterator[Route]:
@@ -63,8 +67,23 @@ def traderspost(_folder: Path) -> Iterator[Route]:
     thread.join()
 
 
+def ibkr(folder: Path) -> Iterator[Route]:
+    """The bridge's side is a file: what stands there has left."""
+    run = RunDir(folder / "handed over", MNQ).create()
+    grant(run, "engine", "engine-1")
+    adapter = IbkrOutbox(run, Fence(run, "engine", "engine-1"), SendLimits())
+    words = {Asked.ENTRY: "buy", Asked.EXIT: "exit", Asked.CANCEL: "cancel", Asked.EXITS: "exits"}
+
+    def seen() -> list[str]:
+        data = run.day_at(NOW).orders.read_bytes() if run.day_at(NOW).orders.exists() else b""
+        return [words[read_order_row(line).order] for line in data.splitlines()]
+
+    yield Route(adapter, seen, Outcome.HANDED)
+    adapter.close()
+
+
 #: How to stand up each adapter of pj.brokers; a new adapter fails the test below until it has a line here.
-ROUTES: dict[str, Callable[[Path], Iterator[Route]]] = {"TradersPost": traderspost}
+ROUTES: dict[str, Callable[[Path], Iterator[Route]]] = {"TradersPost": traderspost, "IbkrOutbox": ibkr}
 
 
 def adapters() -> dict[str, type]:
@@ -100,17 +119,17 @@ def test_a_switch_keeps_entries_in_and_lets_exits_out(route: Route, folder: RunD
     path.write_text("by hand\n")
     answer = broker.send(ENTRY, NOW)
     assert (answer.outcome, answer.code, answer.sent_mono_ns) == (Outcome.REFUSED, switch, 0)
-    assert [broker.send(order, NOW).outcome for order in EXITS] == [Outcome.ACKED] * 2
+    assert [broker.send(order, NOW).outcome for order in EXITS] == [route.taken] * 2
     assert route.seen() == ["exit", "cancel"]
     path.unlink()
-    assert broker.send(ENTRY, NOW).outcome is Outcome.ACKED, "read again for each entry"
+    assert broker.send(ENTRY, NOW).outcome is route.taken, "read again for each entry"
 
 
 def test_what_cannot_be_read_counts_as_thrown(route: Route, folder: RunDir) -> None:
     broker = GuardedBroker(route.adapter, folder)
     folder.state_folder.rename(folder.root / "elsewhere")
     assert broker.send(ENTRY, NOW).code == UNREADABLE
-    assert broker.send(EXITS[0], NOW).outcome is Outcome.ACKED
+    assert broker.send(EXITS[0], NOW).outcome is route.taken
     assert route.seen() == ["exit"]
 
 

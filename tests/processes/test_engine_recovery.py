@@ -357,13 +357,14 @@ def test_account_rows_become_events(tmp_path: Path) -> None:
         {"kind": "ORDER", "contract": "MNQM6", "status": "Filled"},
     )
     events = feed.poll()
-    assert [event.qty for event in events if isinstance(event, PositionReported)] == [2, 1]
+    assert [event.qty for event in events if isinstance(event, PositionReported)] == [2, 2, 1]
+    assert [event.connected for event in events if isinstance(event, TruthChanged)] == [True]
     fills = [(e.exec_id, e.side, e.price_ticks) for e in events if isinstance(e, ExecutionReported)]
     assert fills == [("a", 1, 100_001), ("b", -1, 100_001), ("c", 1, 100_002)]
     assert feed.bad_rows == 1
     assert feed.known
     account_rows(run_dir, {"kind": "STATUS", "status": "disconnected"})
-    feed.poll()
+    assert feed.poll() == [TruthChanged(False, 9)]
     assert not feed.known
     feed.close()
 
@@ -381,7 +382,8 @@ def test_a_start_takes_only_our_new_fills_and_the_position(tmp_path: Path) -> No
     feed = BrokerFeed(run_dir, MNQ, StandingClock(9), DAY)
     events = feed.begin({"k"}, {"seen"})
     feed.close()
-    assert events == [ExecutionReported("new", 1, 2, 100_001, 5, "k"), PositionReported(2, 9)]
+    truth = [TruthChanged(True, 9), PositionReported(2, 9)]
+    assert events == [ExecutionReported("new", 1, 2, 100_001, 5, "k"), *truth]
 
 
 def test_only_new_extremes_mark_a_position() -> None:

@@ -138,7 +138,7 @@ class Dispatcher:
             now_ns = self._clock.now_ns()
             late = self._why_late(order, now_ns)
             answer = Answer(Outcome.REFUSED, late) if late else self._send(order, now_ns)
-            final = entry or answer.outcome in {Outcome.ACKED, Outcome.REFUSED}
+            final = entry or answer.outcome in {Outcome.ACKED, Outcome.REFUSED, Outcome.HANDED}
             self._results.append(Result(order, answer, attempt, final, self._clock.now_ns(), late))
             self._wake()
             if final or self._stopping.wait(RESEND_S[min(attempt, len(RESEND_S)) - 1]):

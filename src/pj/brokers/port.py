@@ -1,7 +1,8 @@
 """Name what every route to a broker offers, and what it can answer.
 
 An answer is one of four (services.md 1.4): the order was taken, it was refused for good, it
-certainly never arrived, or nobody can say. The last one is why an entry is never sent twice.
+certainly never arrived, or nobody can say. The last one is why an entry is never sent twice. A route that goes
+through another process of ours has a fifth: it was handed over, and that process will answer.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ Order = PlaceBracket | ClosePosition | CancelOrders | PlaceExits
 
 
 class Outcome(StrEnum):
-    """Name the four ends of one sending."""
+    """Name the ends of one sending; HANDED is no end yet: the answer comes as a fact from elsewhere."""
 
     ACKED = "ACKED"
     REFUSED = "REFUSED"
     RETRY_SAFE = "RETRY_SAFE"
     UNKNOWN = "UNKNOWN"
+    HANDED = "HANDED"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,8 @@
 """Write what the broker says about the account to broker_events.csv: positions, orders, fills, commissions.
 
+On the ibkr route the order desk adds ANSWER (``order_ref`` = key, ``status`` = TAKEN, REFUSED:why or UNKNOWN:why) and a
+snapshot of the working orders: WORKING rows (``order_ref`` = our key or empty, ``status`` = the leg) and ORDERS_END.
+
 Read from the wire by taps, account-wide: a fill placed by another client of the account (the TradersPost route)
 shows as a position change first, whereupon the session asks for executions. A fill is written once, by its
 ``exec_id``, also after a restart: ids and positions of this and the previous trade date are read back from the files,
@@ -9,7 +12,7 @@ so that a position that is gone by then is reported flat.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
@@ -60,6 +63,7 @@ class AccountRecorder:
         self._orders: dict[OrderKey, OpenOrderSeen] = {}
         self._order_rows: dict[OrderKey, tuple[str, ...]] = {}
         self._reported: set[str] = set()
+        self._told = ""
         self._read_back()
 
     def taps(self) -> dict[int, Tap]:
@@ -75,8 +79,12 @@ class AccountRecorder:
         return {msg_id: self._tolerant(reader) for msg_id, reader in readers.items()}
 
     def connecting(self) -> None:
-        """Forget what a new connection will report anew, so that the full re-read is written."""
+        """Forget what a new connection will report anew, so that the full re-read is written.
+
+        A bridge that died could not say that it was disconnected: its successor says so.
+        """
         self._reported.clear()
+        self.status("disconnected")
 
     def connected(self, contract: str) -> None:
         """End the re-read of a new session: what was not reported is flat, then the STATUS row connected."""
@@ -85,8 +93,21 @@ class AccountRecorder:
         self.status("connected", contract)
 
     def status(self, text: str, contract: str = "") -> None:
-        """Write a STATUS row (connected, disconnected)."""
+        """Write a STATUS row (connected, disconnected) when it changes; nothing is disconnected before it was there."""
+        if text == self._told or (text == "disconnected" and not self._told):
+            return
+        self._told = text
         self._add("STATUS", status=text, contract=contract)
+
+    def answer(self, key: str, text: str, order_id: int) -> None:
+        """Write what became of an order that the engine handed over."""
+        self._add("ANSWER", order_ref=key, status=text, order_id=str(order_id) if order_id else "")
+
+    def working_orders(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """Write one whole snapshot of the working orders."""
+        for row in rows:
+            self._add("WORKING", **row)
+        self._add("ORDERS_END")
 
     def flush(self) -> None:
         """Write the pending rows with one write; what a full disk refuses stays pending and is tried again."""
@@ -133,12 +154,13 @@ class AccountRecorder:
 
         return tap
 
-    def _mine(self, account: str) -> bool:
+    def mine(self, account: str) -> bool:
+        """Tell whether a message is about the account we record."""
         return not self._account or account == self._account
 
     def _on_position(self, fields: list[str]) -> None:
         seen = read_position(fields)
-        if not self._mine(seen.account):
+        if not self.mine(seen.account):
             return
         if self.positions.get(seen.contract, 0) != seen.qty:
             self.position_changes += 1
@@ -153,7 +175,7 @@ class AccountRecorder:
 
     def _on_open_order(self, fields: list[str]) -> None:
         seen = read_open_order(fields)
-        if self._mine(seen.account):
+        if self.mine(seen.account):
             self._orders[_key(seen.order_id, seen.client_id, seen.perm_id)] = seen
 
     def _on_order_status(self, fields: list[str]) -> None:
@@ -180,7 +202,7 @@ class AccountRecorder:
 
     def _on_execution(self, fields: list[str]) -> None:
         seen = read_execution(fields)
-        if seen.exec_id in self._fills or not self._mine(seen.account):
+        if seen.exec_id in self._fills or not self.mine(seen.account):
             return
         self._fills.add(seen.exec_id)
         self._add(
@@ -207,7 +229,7 @@ class AccountRecorder:
 
     def _on_value(self, fields: list[str]) -> None:
         _, _, tag, value, currency, account, *_ = [*fields, "", "", "", ""]
-        if tag in VALUES_SHOWN and self._mine(account) and currency in {"USD", "BASE", ""}:
+        if tag in VALUES_SHOWN and self.mine(account) and currency in {"USD", "BASE", ""}:
             self.values[tag] = value
 
     # -- rows --------------------------------------------------------------------------------------
@@ -233,6 +255,8 @@ class AccountRecorder:
                     self._charged.add(row["exec_id"])
                 elif row["kind"] == "POSITION":
                     self.positions[row["contract"]] = int(row["position"])
+                elif row["kind"] == "STATUS":
+                    self._told = row["status"]
 
 
 def _key(order_id: int, client_id: int, perm_id: int) -> OrderKey:

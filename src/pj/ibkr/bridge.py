@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any, Final, NoReturn
 
 from live.market import Instrument
+from live.params import Params
 from pj.channels.files import WriteFailed
 from pj.channels.rundir import RunDir
 from pj.channels.stats import BEAT_EVERY_S, StatsWriter, read_stats
@@ -26,6 +27,7 @@ from pj.ibkr.capture import Capture
 from pj.ibkr.errors import GatewayError, Misconfigured, UnknownContract
 from pj.ibkr.feed_watch import FeedWatch
 from pj.ibkr.liveness import SHIPPED, Patience
+from pj.ibkr.order_desk import OrderDesk
 from pj.ibkr.session import Session
 
 STEADY_S: Final = 10.0
@@ -62,6 +64,10 @@ class Bridge:
             replace(patience, deaf_s=max(patience.deaf_s, probing_s)),
             before.gauge("restarts_asked", 0) if before else 0,
         )
+        self._desk: OrderDesk | None = None
+        if settings.execution.route == "ibkr":
+            max_qty = Params.from_dict(settings.strategy.pj, instrument).max_qty
+            self._desk = OrderDesk(settings, run, instrument, clock, self._recorder, max_qty)
         self._stats = StatsWriter(run.state(PROCESS), PROCESS, instance)
         self._session: Session | None = None
         self._stop = asyncio.Event()
@@ -82,6 +88,8 @@ class Bridge:
         cannot go on.
         """
         tasks = [asyncio.ensure_future(self._keep_connected()), asyncio.ensure_future(self._beat())]
+        if self._desk is not None:
+            tasks.append(asyncio.ensure_future(self._desk.run()))
         try:
             while not self._stop.is_set():
                 self._say(self._phase)
@@ -132,9 +140,8 @@ class Bridge:
         unknown = 0
         while True:
             self._phase = "RECOVERING" if self._sessions else "CONNECTING"
-            session = Session(
-                self._settings, self._run, self._instrument, self._capture, self._recorder, self._feed_watch, self._news
-            )
+            parts = (self._capture, self._recorder, self._feed_watch, self._news, self._desk)
+            session = Session(self._settings, self._run, self._instrument, *parts)
             self._session = session
             began_s = time.monotonic()
             try:
@@ -163,6 +170,8 @@ class Bridge:
             self._recorder.close()
         finally:
             self._capture.close()
+            if self._desk is not None:
+                self._desk.close()
         self._say("STOPPING")
 
     # -- gauges --------------------------------------------------------------------------------------
@@ -223,6 +232,7 @@ class Bridge:
             "problem": self._problem,
             "disk_error": capture.write_error or self._recorder.write_error,
             "mended": capture.mended,
+            **(self._desk.gauges() if self._desk is not None else {}),
         }
 
     def _lag(self) -> dict[str, float]:

@@ -326,11 +326,11 @@ class GatewayClient:
 
     # -- account ---------------------------------------------------------------------------------------
 
-    async def refresh_executions(self, timeout_s: float = 5.0) -> None:
+    async def refresh_executions(self, timeout_s: float = 5.0) -> bool:
         """Make the gateway repeat the day's executions and all open orders, other clients' too (the taps see them).
 
         A gateway set to Read-Only API answers neither: that is logged once per connection and not asked again. Whether
-        the gateway lives is the probe's question, so silence here does not end the session.
+        the gateway lives is the probe's question, so silence here does not end the session. Returns whether both came.
         """
         for name, ask in (("executions", self._ib.reqExecutionsAsync), ("open orders", self._ib.reqAllOpenOrdersAsync)):
             if name in self._unanswered:
@@ -340,3 +340,4 @@ class GatewayClient:
             except TimeoutError:
                 self._unanswered.add(name)
                 log.warning("NO_ANSWER to=%r hint=%r", name, "is the gateway set to Read-Only API?")
+        return not self._unanswered

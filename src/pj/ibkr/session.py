@@ -22,12 +22,14 @@ from pj.config import Settings
 from pj.contracts import front_contract
 from pj.ibkr.account import AccountRecorder
 from pj.ibkr.capture import Capture
-from pj.ibkr.client import ERROR_MESSAGE, MARKET_MESSAGES, Endpoint, GatewayClient, Hooks
+from pj.ibkr.client import ERROR_MESSAGE, MARKET_MESSAGES, Endpoint, GatewayClient, Hooks, Tap
 from pj.ibkr.contracts import Contract
 from pj.ibkr.errors import AccountMissing, FeedDead, GatewayError, GatewayUnavailable
 from pj.ibkr.feed_watch import FeedWatch
 from pj.ibkr.history import fetch_history, write_history
 from pj.ibkr.liveness import Rung
+from pj.ibkr.order_desk import OrderDesk
+from pj.ibkr.ordering_client import OrderingClient
 
 FEED_LOST: Final = frozenset({1100, 2103, 2110, 10182, 10197})
 FEED_BACK: Final = frozenset({1102, 2104})
@@ -53,8 +55,13 @@ class Session:
         recorder: AccountRecorder,
         feed_watch: FeedWatch,
         news: asyncio.Event,
+        desk: OrderDesk | None = None,
     ) -> None:
-        """Prepare; ``run`` connects. ``news`` is set once, when the session stands and its data flow."""
+        """Prepare; ``run`` connects. ``news`` is set once, when the session stands and its data flow.
+
+        ``desk`` is there where the bridge places orders (route ibkr).
+        """
+        self._desk = desk
         self.client: GatewayClient | None = None
         self.contract: Contract | None = None
         self.server_offset_s = 0
@@ -80,12 +87,17 @@ class Session:
 
         Raises GatewayError (try again), Misconfigured (do not), FeedDead (end the process), or what capturing raised.
         """
-        taps = dict.fromkeys(MARKET_MESSAGES, self._capture.on_message)
+        taps: dict[int, Tap] = dict.fromkeys(MARKET_MESSAGES, self._capture.on_message)
         taps |= {ERROR_MESSAGE: self._capture.on_error_message, **self._recorder.taps()}
         self._recorder.connecting()
         ibkr = self._settings.ibkr
+        maker = GatewayClient
+        if self._desk is not None:
+            self._desk.connecting(ibkr.client_id)
+            maker = OrderingClient
+            taps.update({msg_id: _both(taps[msg_id], tap) for msg_id, tap in self._desk.taps().items()})
         endpoint = Endpoint(ibkr.host, ibkr.port, ibkr.client_id, ibkr.account, ibkr.library, ibkr.connect_timeout_s)
-        client = await GatewayClient.connect(endpoint, Hooks(taps, self._on_batch, self._on_error))
+        client = await maker.connect(endpoint, Hooks(taps, self._on_batch, self._on_error))
         self.client = client
         try:
             await self._prepare(client)
@@ -95,6 +107,7 @@ class Session:
                 self._watch(client),
                 self._history(client),
                 self._fills(client),
+                *([self._desk.live()] if self._desk is not None else []),
             )
         except (GatewayError, ConnectionError) as error:
             self._capture.suspect(GapReason.DISCONNECT)
@@ -106,6 +119,8 @@ class Session:
         finally:
             client.close()
             self._feed_watch.left()
+            if self._desk is not None:
+                self._desk.detach()
             if self.established:
                 self._recorder.status("disconnected")
         raise GatewayUnavailable(f"the connection to {endpoint} ended")
@@ -116,9 +131,12 @@ class Session:
             known = ", ".join(client.accounts)
             raise AccountMissing(f"ibkr.account is {account} but this login has {known}; correct the key")
         await self._take_contract(client)
-        await client.refresh_executions()
+        if self._desk is not None and isinstance(client, OrderingClient):
+            await self._desk.attach(client, lambda: self.contract)
+        else:
+            await client.refresh_executions()
+            self._recorder.connected(self._wanted)
         log.info("CONNECTED library=%s server=%d contract=%s", client.library, client.server_version, self._wanted)
-        self._recorder.connected(self._wanted)
         self._recorder.flush()
         self.established = True
         self._tell_ready()
@@ -211,6 +229,8 @@ class Session:
         return drained
 
     def _on_error(self, req_id: int, code: int, text: str) -> None:
+        if self._desk is not None:
+            self._desk.on_error(req_id, code)
         if code not in QUIET_CODES:
             self.last_notice = f"{code} {text}"[:200]
             log.warning("NOTICE code=%d req_id=%d text=%r", code, req_id, text)
@@ -233,6 +253,8 @@ class Session:
     def _on_batch(self) -> None:
         self._capture.on_batch()
         self._tell_ready()
+        if self._desk is not None:
+            self._desk.on_batch()
         if self._recorder.position_changes:
             self._recorder.position_changes = 0
             self._account_moved.set()
@@ -291,6 +313,16 @@ class Session:
                 await asyncio.wait_for(self._account_moved.wait(), EXECUTIONS_EVERY_S)
             self._account_moved.clear()
             await client.refresh_executions()
+
+
+def _both(first: Tap, second: Tap) -> Tap:
+    """Return a tap that lets both see a message; it is consumed when either says so."""
+
+    def tap(fields: list[str]) -> bool:
+        consumed = first(fields)
+        return second(fields) or consumed
+
+    return tap
 
 
 async def _first_to_end(*coroutines: Coroutine[Any, Any, NoReturn]) -> None:

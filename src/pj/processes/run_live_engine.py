@@ -121,7 +121,9 @@ def _dispatcher(settings: Settings, run_dir: RunDir, clock: Clock, shell: Shell,
     if execution.route == "paper":
         return None
     if execution.route == "ibkr":
-        raise ConfigError("execution.route ibkr is not built yet; use paper or traderspost")
+        if execution.position_source == "none":
+            raise ConfigError("execution.position_source is none, but route ibkr knows the position; set it to ibkr")
+        return _through_the_bridge(run_dir, shell, fence, clock, execution.max_signal_age_s)
     url = settings.traderspost.webhook_url.get_secret_value()
     if not url:
         raise ConfigError(
@@ -138,6 +140,18 @@ def _dispatcher(settings: Settings, run_dir: RunDir, clock: Clock, shell: Shell,
     broker = GuardedBroker(adapter, run_dir)
     wake, refuses = shell.wake.set, shell.refuses_entry
     return Dispatcher(broker, clock, wake, fence.sending, execution.max_signal_age_s, refuses)
+
+
+def _through_the_bridge(run_dir: RunDir, shell: Shell, fence: Fence, clock: Clock, max_age_s: float) -> Dispatcher:
+    """Return the sender that hands orders over to the bridge in orders.jsonl."""
+    from pj.brokers.guarded import GuardedBroker
+    from pj.brokers.ibkr_outbox import IbkrOutbox
+
+    adapter = IbkrOutbox(run_dir, fence, shell.limits)
+    shell.was_handed = adapter.handed_over
+    return Dispatcher(
+        GuardedBroker(adapter, run_dir), clock, shell.wake.set, fence.sending, max_age_s, shell.refuses_entry
+    )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pj.simulators.answers_reference import NO_DEFINITION, nothing, query
 from pj.simulators.eastern import is_open
 from pj.simulators.gateway_core import Core
 from pj.simulators.matching import DONE, ErrorNotice, Fill, FillNotice, Notice, Order, OrderNotice, Status
+from pj.simulators.order_faults import TIF_NOTE
 from pj.simulators.wire import Field, Fields
 
 if TYPE_CHECKING:
@@ -43,13 +44,32 @@ def place_order(core: Core, session: Session, fields: Fields) -> None:
     if _what_if(fields):
         _answer_what_if(core, session, order)
         return
+    _take_order(core, session, order, expected)
+
+
+def _take_order(core: Core, session: Session, order: Order, expected: int) -> None:
+    """Book the order, or let what is planted befall it."""
+    order_id = order.order_id
+    key = (session.client_id, order_id)
+    planted = core.faults.orders
+    new = key not in core.book.orders
+    if new and planted.takes("lose_order"):
+        session.reset()
+        return
     core.next_ids[session.client_id] = max(expected, order_id + 1)
     if core.faults.reject and key not in core.book.orders:
         core.faults.reject -= 1
         session.error(order_id, 201, "Order rejected - reason:planted")
         return
+    if order.transmit and new and planted.takes("drop_on_order"):
+        session.reset()
     now = core.clock.now_ns()
+    if new and planted.takes("late_reject"):
+        publish(core, core.book.refuse_late(order, now))
+        return
     publish(core, core.book.place(order, core.market, now, is_open=is_open(now)))
+    if new and planted.takes("tif_note"):
+        session.error(order_id, *TIF_NOTE)
 
 
 def _read_order(session: Session, order_id: int, future: Future, fields: Fields) -> Order | None:
@@ -129,7 +149,11 @@ def _answer_what_if(core: Core, session: Session, order: Order) -> None:
 def cancel_order(core: Core, session: Session, fields: Fields) -> None:
     """Cancel one order of the client."""
     fields.skip(1)
-    publish(core, core.book.cancel(session.client_id, fields.integer(), core.clock.now_ns()))
+    order_id, now = fields.integer(), core.clock.now_ns()
+    order = core.book.orders.get((session.client_id, order_id))
+    if order is not None and order.working and core.faults.orders.takes("fill_on_cancel"):
+        publish(core, core.book.fill_now(order, core.market, now))
+    publish(core, core.book.cancel(session.client_id, order_id, now))
 
 
 def global_cancel(core: Core, session: Session, fields: Fields) -> None:
@@ -207,10 +231,14 @@ def publish(core: Core, notices: Iterable[Notice]) -> None:
                     owner.error(order_id, code, text)
             case OrderNotice(order):
                 for session in _listeners(core, order):
-                    session.send(*_order_frames(core, session, order))
+                    core.faults.orders.status_frames(session, _order_frames(core, session, order))
             case FillNotice(fill):
+                owner = core.clients.get(fill.order.client_id)
+                if owner is not None and core.faults.orders.takes("drop_on_fill"):
+                    owner.reset()
+                repeats = 2 if core.faults.orders.takes("repeat_fills") else 1
                 for session in _listeners(core, fill.order):
-                    session.send(*_fill_frames(core, session, -1, fill))
+                    session.send(*_fill_frames(core, session, -1, fill) * repeats)
                 for session in list(core.clients.values()):
                     answers_account.after_fill(core, session, fill.order.future)
 

@@ -8,7 +8,9 @@ stand, without a word; new ones are served. ``{"verb": "error", "code": 1100, "t
 error or notice (``"id"``, default -1). ``{"verb": "burst", "count": N}`` sends N extra prints at the last price in one
 write. ``{"verb": "partial", "size": N}`` fills at most N contracts at a time (0 = no limit).
 ``{"verb": "reject", "count": N}`` answers the next N orders with error 201.
-``{"verb": "stale", "on": true}`` goes on reporting the positions of this moment. ``status`` only reports.
+``{"verb": "stale", "on": true}`` goes on reporting the positions of this moment. ``status`` only reports,
+``orders`` lists every order ever taken besides.
+What befalls single orders is told in ``order_faults``.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from pj.simulators import replies
 from pj.simulators.gateway_core import Core
 from pj.simulators.gateway_feed import Feed
 from pj.simulators.gateway_session import Session
+from pj.simulators.order_faults import COUNTED
 from pj.simulators.paths import Print
 
 MAX_BURST: Final = 100_000
@@ -51,6 +54,14 @@ def gauges(core: Core) -> dict[str, Any]:
     }
 
 
+def _book(core: Core) -> list[list[Any]]:
+    """Return every order ever taken: client, id, type, side, quantity, filled, status, reference."""
+    return [
+        [one.client_id, one.order_id, one.kind, one.side, one.quantity, one.filled, str(one.status), one.order_ref]
+        for one in core.book.orders.values()
+    ]
+
+
 class Control:
     """Obey control lines."""
 
@@ -60,6 +71,7 @@ class Control:
         self._feed = feed
         self._verbs: Mapping[str, Callable[[dict[str, Any]], None]] = {
             "status": lambda _: None,
+            "orders": lambda _: None,
             "drop": self._drop,
             "disconnect": self._drop,
             "reset": self._reset,
@@ -70,6 +82,9 @@ class Control:
             "partial": self._partial,
             "reject": self._reject,
             "stale": self._stale,
+            **dict.fromkeys(COUNTED, self._plant),
+            "slow_status": self._slow_status,
+            "roll_ids": self._roll_ids,
         }
 
     def obey(self, line: bytes | str) -> dict[str, Any]:
@@ -81,7 +96,8 @@ class Control:
             self._verbs[command["verb"]](command)
         except ValueError as error:
             return {"ok": False, "error": str(error)}
-        return {"ok": True} | gauges(self._core)
+        listing = {"book": _book(self._core)} if command["verb"] == "orders" else {}
+        return {"ok": True} | gauges(self._core) | listing
 
     def _sessions(self, command: dict[str, Any]) -> list[Session]:
         if "client" not in command:
@@ -135,6 +151,16 @@ class Control:
 
     def _reject(self, command: dict[str, Any]) -> None:
         self._core.faults.reject = max(0, _whole(command, "count", 1))
+
+    def _plant(self, command: dict[str, Any]) -> None:
+        setattr(self._core.faults.orders, command["verb"], max(0, _whole(command, "count", 1)))
+
+    def _slow_status(self, command: dict[str, Any]) -> None:
+        self._core.faults.orders.slow_status_ms = max(0, _whole(command, "ms", None))
+
+    def _roll_ids(self, command: dict[str, Any]) -> None:
+        to = max(1, _whole(command, "to", 1))
+        self._core.next_ids.update(dict.fromkeys({*self._core.next_ids, *self._core.clients}, to))
 
     def _stale(self, command: dict[str, Any]) -> None:
         held = self._core.book.account.positions

@@ -11,6 +11,7 @@ from pj.simulators.contracts import ContractQuery, Future, find
 from pj.simulators.eastern import trade_date
 from pj.simulators.ledger import Entry, Ledger
 from pj.simulators.matching import Book
+from pj.simulators.order_faults import OrderFaults
 from pj.simulators.paths import Print
 from pj.simulators.tapes import Tape
 
@@ -80,6 +81,7 @@ class Faults:
     refuse: bool = False
     reject: int = 0
     stale: dict[Future, int] | None = None
+    orders: OrderFaults = field(default_factory=OrderFaults)
 
 
 @dataclass(slots=True)

@@ -165,6 +165,20 @@ class Book:
             return [ErrorNotice(client_id, order_id, 10148, text)]
         return list(self._end(order, now_ns))
 
+    def refuse_late(self, order: Order, now_ns: int) -> list[Notice]:
+        """Take a new order, then reject it: its state goes PreSubmitted, Inactive, and error 201 comes."""
+        order.perm_id = self.base_id + len(self.orders) + 1
+        order.status = Status.PRE_SUBMITTED
+        self.orders[order.client_id, order.order_id] = order
+        text = "Order rejected - reason:planted after acceptance"
+        ended = [OrderNotice(replace(order)), *self._end(order, now_ns, Status.INACTIVE)]
+        return [*ended, ErrorNotice(order.client_id, order.order_id, 201, text)]
+
+    def fill_now(self, order: Order, market: Quotes, now_ns: int) -> list[Notice]:
+        """Fill what is left of a working order at the market of the moment."""
+        price = market.ask if order.side > 0 else market.bid
+        return list(self._fill(order, price, market, now_ns, is_open=True))
+
     def cancel_all(self, now_ns: int) -> list[Notice]:
         """Cancel every live order of the account."""
         return [notice for order in list(self._unfinished()) for notice in self._end(order, now_ns)]

@@ -1,7 +1,8 @@
-"""Follow broker_events.csv and tell the core what the account did: fills, and the position as it stands.
+"""Follow broker_events.csv and tell the core what the account did: answers, fills, position, working orders, truth.
 
-The position is the sum over all months of our root, so that a contract of yesterday is not overlooked.
-What a row cannot say (unreadable, foreign root) is counted and passed over.
+The position is the sum over all months of our root, so that a contract of yesterday is not overlooked; so are the
+working orders. What is told once (position, orders) is told again every five real seconds while the bridge lives and
+stands, because it is still so (pj1 S8). What a row cannot say (unreadable, foreign root) is counted and passed over.
 """
 
 from __future__ import annotations
@@ -13,16 +14,30 @@ from datetime import date
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
 from typing import Final
 
-from live.events import ExecutionReported, PositionReported
+from live.events import (
+    ExecutionReported,
+    Leg,
+    OrderAcked,
+    OrderRefused,
+    OrdersReported,
+    OrderUnknown,
+    PositionReported,
+    TruthChanged,
+    WorkingOrder,
+)
+from live.execution_bridge import key_of_ref
 from live.market import Instrument
 from pj.channels.csvlog import CsvParser, Row
 from pj.channels.formats import BROKER_EVENT_COLUMNS
+from pj.channels.orders import Answered
 from pj.channels.rundir import RunDir
 from pj.channels.tailer import DayFollower
 from pj.clock import Clock
 
 REPEAT_S: Final = 5.0
-BrokerEvent = ExecutionReported | PositionReported
+Answer = OrderAcked | OrderRefused | OrderUnknown
+BrokerEvent = ExecutionReported | PositionReported | OrdersReported | TruthChanged | Answer
+SETTLED_AS: Final = {OrderAcked: "ACKED", OrderRefused: "REFUSED", OrderUnknown: "UNKNOWN"}
 
 
 class BrokerFeed:
@@ -32,41 +47,57 @@ class BrokerFeed:
         """Begin at the first row of ``start``."""
         self.connected = False
         self.position: int | None = None
+        self.orders: tuple[WorkingOrder, ...] | None = None
         self.bad_rows = 0
+        self._silent = False
         self._instrument = instrument
         self._clock = clock
         self._ours = re.compile(rf"{re.escape(instrument.symbol)}[FGHJKMNQUVXZ]\d")
         self._held: dict[str, int] = {}
+        self._listing: list[WorkingOrder] = []
         self._repeated_at = time.monotonic()
         self._follower: DayFollower[Row] = DayFollower(run_dir, "broker_events.csv", self._parser, start)
 
     @property
     def known(self) -> bool:
         """Return whether the position can be relied on."""
-        return self.connected and self.position is not None
+        return self.connected and not self._silent and self.position is not None
 
-    def begin(self, ours: Collection[str], seen: Collection[str]) -> list[BrokerEvent]:
-        """Read what is there at the start: fills of our orders not ``seen`` yet, and the position last reported.
+    def begin(
+        self, ours: Collection[str], seen: Collection[str], settled: Collection[tuple[str, str]] = ()
+    ) -> list[BrokerEvent]:
+        """Read what is there at the start: what became of our orders ``ours``, and how the account stands.
 
-        Fills without one of our order references happened before us or beside us; the position shows them.
+        ``seen`` are executions and ``settled`` answers (key, journal type) taken before. Fills without one of our
+        order references happened before us or beside us; the position shows them.
         """
         events: list[BrokerEvent] = []
         while rows := self._follower.poll():
-            fills = (event for event in map(self._event, rows) if isinstance(event, ExecutionReported))
-            events += [fill for fill in fills if fill.order_ref in ours and fill.exec_id not in seen]
-        return events if self.position is None else [*events, self._now()]
+            for event in self._events(rows):
+                fill = isinstance(event, ExecutionReported) and event.order_ref in ours and event.exec_id not in seen
+                if fill or (isinstance(event, Answer) and self._news(event, ours, settled)):
+                    events.append(event)
+        return [*events, TruthChanged(self.connected, self._clock.now_ns()), *self._now()]
 
     def poll(self) -> list[BrokerEvent]:
         """Return the events of the rows appended since, in order."""
         events: list[BrokerEvent] = []
         while rows := self._follower.poll():
-            events += [event for event in map(self._event, rows) if event is not None]
+            events += self._events(rows)
         return events
 
-    def repeat(self) -> PositionReported | None:
-        """Return the position once more every five real seconds (pj1 S8), None while it is not known."""
+    def heartbeat(self, *, alive: bool) -> list[BrokerEvent]:
+        """Take whether the bridge still beats: a dead one cannot say that it is disconnected."""
+        silent = self.connected and not alive
+        if silent == self._silent:
+            return []
+        self._silent = silent
+        return self._truth(connected=not silent) if self.connected else []
+
+    def repeat(self) -> list[BrokerEvent]:
+        """Return position and orders once more every five real seconds (pj1 S8), nothing while they are not known."""
         if not self.known or time.monotonic() - self._repeated_at < REPEAT_S:
-            return None
+            return []
         self._repeated_at = time.monotonic()
         return self._now()
 
@@ -80,29 +111,59 @@ class BrokerFeed:
     def _bad(self, _text: str, _reason: str) -> None:
         self.bad_rows += 1
 
-    def _now(self) -> PositionReported:
-        return PositionReported(self.position or 0, self._clock.now_ns())
+    @staticmethod
+    def _news(answer: Answer, ours: Collection[str], settled: Collection[tuple[str, str]]) -> bool:
+        return answer.key in ours and (answer.key, SETTLED_AS[type(answer)]) not in settled
 
-    def _event(self, row: Row) -> BrokerEvent | None:
-        try:
-            match row["kind"]:
-                case "STATUS":
-                    self._status(row["status"])
-                case "POSITION" if self._ours.fullmatch(row["contract"]):
-                    return self._position(row)
-                case "EXECUTION" if self._ours.fullmatch(row["contract"]):
-                    return self._execution(row)
-                case _:
-                    pass
-        except (ValueError, InvalidOperation):
-            self.bad_rows += 1
-        return None
+    def _now(self) -> list[BrokerEvent]:
+        if self.position is None:
+            return []
+        now_ns = self._clock.now_ns()
+        events: list[BrokerEvent] = [PositionReported(self.position, now_ns)]
+        return events if self.orders is None else [OrdersReported(self.orders, now_ns), *events]
 
-    def _status(self, status: str) -> None:
-        self.connected = status == "connected"
+    def _events(self, rows: list[Row]) -> list[BrokerEvent]:
+        events: list[BrokerEvent] = []
+        for row in rows:
+            try:
+                events += self._read(row)
+            except (ValueError, InvalidOperation, KeyError):
+                self.bad_rows += 1
+        return events
+
+    def _read(self, row: Row) -> list[BrokerEvent]:
+        match row["kind"]:
+            case "STATUS":
+                return self._status(row["status"])
+            case "POSITION" if self._ours.fullmatch(row["contract"]):
+                return [self._position(row)]
+            case "EXECUTION" if self._ours.fullmatch(row["contract"]):
+                return [self._execution(row)]
+            case "ANSWER":
+                return [self._answer(row)]
+            case "WORKING" if self._ours.fullmatch(row["contract"]):
+                self._listing.append(self._working(row))
+            case "ORDERS_END":
+                self.orders, self._listing = tuple(self._listing), []
+                return [OrdersReported(self.orders, int(row["recv_ns"]))]
+            case _:
+                pass
+        return []
+
+    def _status(self, status: str) -> list[BrokerEvent]:
+        before, self.connected = self.connected, status == "connected"
         if not self.connected:
-            self.position = None
+            self.position = self.orders = None
             self._held.clear()
+        self._listing = []
+        if before == self.connected or self._silent:
+            return []
+        return self._truth(connected=self.connected)
+
+    def _truth(self, *, connected: bool) -> list[BrokerEvent]:
+        """Tell the change; a source that is back says at once how things stand."""
+        self._repeated_at = time.monotonic()
+        return [TruthChanged(connected, self._clock.now_ns()), *(self._now() if connected else [])]
 
     def _position(self, row: Row) -> PositionReported:
         self._held[row["contract"]] = int(Decimal(row["position"]))
@@ -111,10 +172,34 @@ class BrokerFeed:
         return PositionReported(self.position, int(row["recv_ns"]))
 
     def _execution(self, row: Row) -> ExecutionReported:
-        side = {"BUY": 1, "SELL": -1}[row["side"]] if row["side"] in {"BUY", "SELL"} else 0
+        side = _side(row["side"])
         qty = int(Decimal(row["qty"]))
         if not side or qty <= 0 or not row["exec_id"]:
             raise ValueError(f"execution row {row['seq']} has no side, quantity or id")
         exact = Decimal(row["price"]) / self._instrument.tick
         price = int(exact.to_integral_value(ROUND_CEILING if side > 0 else ROUND_FLOOR))
-        return ExecutionReported(row["exec_id"], side, qty, price, int(row["recv_ns"]), row["order_ref"])
+        return ExecutionReported(row["exec_id"], side, qty, price, int(row["recv_ns"]), key_of_ref(row["order_ref"]))
+
+    def _answer(self, row: Row) -> Answer:
+        """Read an ANSWER row: ``order_ref`` is the key, ``status`` the word, and behind a colon why."""
+        word, _, why = row["status"].partition(":")
+        key, at_ns = row["order_ref"], int(row["recv_ns"])
+        if not key:
+            raise ValueError(f"answer row {row['seq']} has no key")
+        match Answered(word):
+            case Answered.TAKEN:
+                return OrderAcked(key, row["order_id"], at_ns)
+            case Answered.REFUSED:
+                return OrderRefused(key, why, at_ns)
+            case Answered.UNKNOWN:
+                return OrderUnknown(key, why, at_ns)
+
+    def _working(self, row: Row) -> WorkingOrder:
+        """Read a WORKING row: ``order_ref`` is our key or empty, ``status`` the leg, ``order_id`` the broker's name."""
+        price = self._instrument.to_ticks(row["price"]) if row["price"] else 0
+        qty = int(Decimal(row["remaining"]))
+        return WorkingOrder(row["order_ref"], Leg(row["status"]), _side(row["side"]), qty, price, row["order_id"])
+
+
+def _side(text: str) -> int:
+    return {"BUY": 1, "SELL": -1}.get(text, 0)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from live.broker_watch import PATIENCE_NS, DeskRules
 from live.engine import Engine
-from live.events import ClockPassed, EntriesJudged, Mode
+from live.events import ClockPassed, EntriesJudged, Event, Mode
 from live.market import NS_PER_MIN, Bar
 from live.params import Params
 from live.trading_day import trade_date
@@ -47,7 +48,8 @@ class Shell:
         self.fence: Fence
         self.notifier = Notifier()
         self.wake = self.notifier.wake({"live_market_data.csv", "broker_events.csv", "history.csv"})
-        rules = DeskRules(patience_ns=int(PATIENCE_NS * context.clock.speed))
+        ibkr = context.settings.execution.route == "ibkr"
+        rules = DeskRules(int(PATIENCE_NS * context.clock.speed), places_exits=ibkr, tells_refs=ibkr)
         self.judge = EntryJudge(context.settings, context.run_dir, context.clock)
         self.judge.windows = params.windows
         early = self.judge.early_flats()
@@ -55,6 +57,7 @@ class Shell:
         execution = context.settings.execution
         self.limits = SendLimits(execution.requests_per_min, execution.requests_per_hour, params.max_orders_hour)
         self.dispatcher: Dispatcher | None = None
+        self.was_handed: Callable[[str], bool] | None = None
         self.run_parts: Started | None = None
         self.phase = "STARTING"
         self._stop = threading.Event()
@@ -80,7 +83,8 @@ class Shell:
         try:
             self._beat("RECOVERING")
             hold_to(self.context.run_dir, self._anchor)
-            startup = Startup(self.context, self.engine, dispatcher, self._breathe, self._wait_a_little)
+            was_handed = self.was_handed
+            startup = Startup(self.context, self.engine, dispatcher, self._breathe, self._wait_a_little, was_handed)
             parts = startup.run(self.limits)
             self.run_parts = parts
             self.judge.recovering = parts.recovering
@@ -168,16 +172,22 @@ class Shell:
 
     def _take_account(self, parts: Started) -> None:
         was_open = self.engine.desk.position is not None
-        for event in parts.broker.poll() if parts.broker is not None else ():
-            take_account(parts.core, event)
-        source = parts.broker or parts.assumed
-        again = source.repeat() if source is not None else None
-        if again is not None:
-            take_account(parts.core, again)
+        for event in self._account_events(parts):
+            take_account(parts.core, event, parts.outbox)
         if self.engine.desk.busy:
             parts.core.take_if_it_matters(ClockPassed(self.clock.now_ns()))
         if not was_open:
             self._marks.reset()  # the next mark may belong to a position that has just opened
+
+    def _account_events(self, parts: Started) -> list[Event]:
+        """Return what the position source says now: the broker's rows and whether its bridge beats, or receipts."""
+        if parts.broker is not None:
+            self.judge.refresh()
+            bridge = self.judge.bridge
+            alive = bridge is not None and bridge.age_s() <= self.context.settings.engine.stale_bridge_s
+            return [*parts.broker.poll(), *parts.broker.heartbeat(alive=alive), *parts.broker.repeat()]
+        again = parts.assumed.repeat() if parts.assumed is not None else None
+        return [] if again is None else [again]
 
     def _take_answers(self, parts: Started) -> None:
         for event in parts.outbox.collect():

@@ -15,7 +15,17 @@ from datetime import date
 from typing import Final
 
 from live.engine import Engine, Route
-from live.events import Event, KillSwitched, Mode, OrdersReported, PositionReported, TruthChanged
+from live.events import (
+    Event,
+    KillSwitched,
+    Mode,
+    OrderAcked,
+    OrderRefused,
+    OrdersReported,
+    OrderUnknown,
+    PositionReported,
+    TruthChanged,
+)
 from live.market import NS_PER_MIN, NS_PER_S, Bar, Instrument
 from live.trading_day import iso_utc, trade_date
 from pj.brokers.dispatcher import Dispatcher
@@ -33,7 +43,8 @@ from pj.processes.engine.book import DayBook
 from pj.processes.engine.broker_feed import BrokerFeed
 from pj.processes.engine.core import Core
 from pj.processes.engine.feed import TapeFeed
-from pj.processes.engine.outbox import Outbox
+from pj.processes.engine.handed import HandedOver
+from pj.processes.engine.outbox import OUTCOME_TYPES, Outbox
 from pj.processes.engine.recorded import read_history
 from pj.processes.engine.recovery import Recovered, Recovery, await_history, warm_up
 
@@ -89,13 +100,18 @@ class Startup:
         dispatcher: Dispatcher | None,
         breathe: Callable[[], None],
         wait: Callable[[], bool],
+        was_handed: Callable[[str], bool] | None = None,
     ) -> None:
-        """Prepare; ``run`` works."""
+        """Prepare; ``run`` works. ``was_handed`` is there on a route that hands over to the bridge."""
         self._context = context
         self._engine = engine
         self._breathe = breathe
         self._wait = wait
-        self._outbox = Outbox(dispatcher, lambda: self._core.book, context.clock)
+        # Longer than an entry may be old: what the bridge has not taken by then it takes no more.
+        patience_s = context.settings.execution.max_signal_age_s + 1.0
+        handed = HandedOver(context.clock, patience_s) if was_handed else None
+        asked = was_handed or (lambda _key: False)
+        self._outbox = Outbox(dispatcher, lambda: self._core.book, context.clock, handed, asked)
         self._core: Core
         self._history: list[Bar] = []
         self._stopped = False
@@ -145,8 +161,9 @@ class Startup:
         broker = BrokerFeed(ctx.run_dir, ctx.instrument, ctx.clock, account_start(ctx.run_dir, self._core.book.day))
         seen = {line.data["exec_id"] for line in found.lines if line.type == "EXECUTION"}
         ours = {line.data["key"] for line in found.lines if line.type == "INTENT"}
-        for account_event in broker.begin(ours, seen):
-            take_account(self._core, account_event)
+        settled = {(line.data["key"], line.type) for line in found.lines if line.type in OUTCOME_TYPES}
+        for account_event in broker.begin(ours, seen, settled):
+            take_account(self._core, account_event, self._outbox)
         return broker, None
 
     def _await_history(self, *, fresh: bool) -> None:
@@ -230,12 +247,17 @@ def account_start(run_dir: RunDir, active: DayPaths) -> date:
     return earlier[-1] if earlier else active.trade_date
 
 
-def take_account(core: Core, event: Event) -> None:
+def take_account(core: Core, event: Event, outbox: Outbox) -> None:
     """Hand the core what the account did; a report that only repeats what the core has seen is not journaled."""
-    if isinstance(event, PositionReported | OrdersReported | TruthChanged):
-        core.take_if_it_matters(event)
-    else:
-        core.take(event)
+    match event:
+        case PositionReported() | OrdersReported() | TruthChanged():
+            core.take_if_it_matters(event)
+        case OrderAcked() | OrderRefused() | OrderUnknown():
+            heard = outbox.hear(event)
+            if heard is not None:
+                core.take(heard)
+        case _:
+            core.take(event)
 
 
 def check_kill(core: Core, context: Context) -> None:

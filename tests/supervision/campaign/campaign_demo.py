@@ -129,8 +129,12 @@ class Demo:
 
     def slow_webhook(self, seconds: float) -> None:
         """Let the webhook's server answer late, so that a fault can fall between an order and its answer."""
+        self.plant(f"slow:{seconds}", 5000)
+
+    def plant(self, fault: str, count: int = 1) -> None:
+        """Let the webhook's server do ``fault`` to the next requests; ``none`` takes all faults back."""
         url = urlsplit(self.run.env["PJ_TRADERSPOST_WEBHOOK_URL"])
-        body = json.dumps({"fault": f"slow:{seconds}", "count": 5000}).encode()
+        body = json.dumps({"fault": fault, "count": count}).encode()
         with urllib.request.urlopen(f"http://{url.netloc}/_fault", body, timeout=10) as answer:
             assert answer.status == 200
 
@@ -185,9 +189,9 @@ def serving(folder: Path) -> Iterator[tuple[psutil.Process, str]]:
 
 
 @contextmanager
-def started(folder: Path, settings: Mapping[str, str], *, speed: float) -> Iterator[Demo]:
-    """Start a demo over ``folder``, wait for nothing, and leave nothing of it behind."""
-    options = {"run_dir": str(folder), "headless": True, "from": "09:25", "to": "16:40", "speed": speed}
+def started(folder: Path, settings: Mapping[str, str], *, speed: float, **more: object) -> Iterator[Demo]:
+    """Start a demo over ``folder``, wait for nothing, and leave nothing of it behind; ``more`` are its own options."""
+    options = {"run_dir": str(folder), "headless": True, "from": "09:25", "to": "16:40", "speed": speed, **more}
     one = Demo(start(plan_from_options(options), settings))
     try:
         yield one

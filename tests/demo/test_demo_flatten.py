@@ -13,7 +13,12 @@ from typing import Any
 import psutil
 import pytest
 
+from pj.clock import clock_from_env
+
 ROOT = Path(__file__).resolve().parents[2]
+TRUTH = ROOT / "tests" / "supervision" / "campaign" / "order_truth.py"
+#: Issue 4: closed within three seconds. Fills carry whole seconds of the run's time, which is a twentieth of real time.
+CLOSED_S = 3.0
 PJ = (sys.executable, "-P", "-m", "pj.cli")
 
 pytestmark = [
@@ -69,12 +74,15 @@ def test_flatten_with_everything_killed_in_the_middle_of_a_trade(tmp_path: Path,
         until("a position at the gateway", lambda: positions(folder), 120)
         demo.send_signal(signal.SIGSTOP)  # it would end its simulators when the Sentinel ends
         env = kill_everything_of_ours(folder)
-        begun = time.monotonic()
+        clock = clock_from_env(env)
+        begun, begun_run_s = time.monotonic(), clock.now_ns() / 1e9
         done = subprocess.run(
             [*PJ, "flatten", "--yes", "--json", "--set", f"execution.route={route}"],
             env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
-        print(f"{time.monotonic() - begun:.2f} s\n{done.stderr}\n{done.stdout}")
+        took_s = time.monotonic() - begun
+        closed_s = (last_fill_s(env, folder) - begun_run_s) / clock.speed
+        print(f"closed after {closed_s:.2f} s, verified and ended after {took_s:.2f} s\n{done.stderr}\n{done.stdout}")
         assert done.returncode == 0, done.stderr
         report = json.loads(done.stdout)
         assert report["end"] == "FLAT"
@@ -83,10 +91,21 @@ def test_flatten_with_everything_killed_in_the_middle_of_a_trade(tmp_path: Path,
         time.sleep(2)
         assert not positions(folder), "and they stay flat"
         assert not {"Submitted", "PreSubmitted"} & set(order_states(env, folder))
+        assert -0.05 <= closed_s <= CLOSED_S, f"the position was closed {closed_s:.2f} s after the verb was called"
     finally:
         demo.send_signal(signal.SIGCONT)
         demo.kill()
         demo.wait()
+
+
+def last_fill_s(env: dict[str, str], folder: Path) -> float:
+    """Return the run time of the account's last fill, as the vendor's own client library reads it from the gateway."""
+    port = (folder / "config.yaml").read_text(encoding="utf-8").partition("port: ")[2].split()[0]
+    seen = subprocess.run(
+        [sys.executable, "-P", str(TRUTH), port],
+        env=env, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    return max(float(fill["time_s"]) for fill in json.loads(seen.stdout)["executions"])
 
 
 def order_states(env: dict[str, str], folder: Path) -> list[str]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pj.clock import ScaledClock
 
-HELD_S: Final = 0.3
+HELD_S: Final = 0.2
 #: How long before a minute's edge the slices begin, and how long after it they last (real seconds).
 BEFORE_EDGE_S: Final = 0.004
 AFTER_EDGE_S: Final = 0.3
@@ -137,7 +137,7 @@ def _answered(leg: str) -> Callable[[Stalk], bool]:
         if not at.wait(lambda life: life.has(f"REQUEST {leg}")):
             return False
         at.victim.stop()
-        return at.wait(lambda life: time.time_ns() > life.facts.get(f"ANSWER {leg}", 1 << 63) + 50_000_000, 3)
+        return at.wait(lambda life: time.time_ns() > life.facts.get(f"ANSWER {leg}", 1 << 63) + 20_000_000, 3)
 
     return stalk
 
@@ -190,14 +190,15 @@ def _random(at: Stalk) -> bool:
 
 RECOVERY: Final = "while recovering"
 _SLOW: Final = ((f"slow:{HELD_S}", MANY),)
+_QUICK: Final = (("slow:0.05", MANY),)
 _FILLED: Final = "JOURNAL ENTRY FILL"
 AIMS: Final = (
     Aim("bar row, before its journal lines", _at_bar, troubled=True),
     Aim("SIGNAL line, before INTENT", _at_signal),
     Aim("INTENT line, before sending", _at_intent),
     Aim("entry sent, answer held", _held("ENTRY"), _SLOW),
-    Aim("entry answered, answer unread", _answered("ENTRY"), _SLOW),
-    Aim("SENT line, before ACKED", _line("SENT ENTRY", "REQUEST ENTRY"), _SLOW),
+    Aim("entry answered, answer unread", _answered("ENTRY"), _QUICK),
+    Aim("SENT line, before ACKED", _line("SENT ENTRY", "REQUEST ENTRY"), _QUICK),
     Aim("ACKED line, before the fill", _line("ACKED ENTRY", "INTENT ENTRY")),
     Aim("fill at the gateway, unread", _fill_unread),
     Aim("fill's EXECUTION line", _line(_FILLED, "INTENT ENTRY"), troubled=True),
@@ -206,7 +207,7 @@ AIMS: Final = (
     Aim("connection reset after the order, UNKNOWN line", _doubted, (("drop_after", 1),)),
     Aim("exit's INTENT line, before sending", _exit_intent, variant="timed"),
     Aim("exit sent, answer held", _held("EXIT"), _SLOW, variant="timed"),
-    Aim("exit answered, answer unread", _answered("EXIT"), _SLOW, variant="timed"),
+    Aim("exit answered, answer unread", _answered("EXIT"), _QUICK, variant="timed"),
     Aim("exit's fill, unread", _exit_unread, variant="bracket"),
     Aim("exit's EXECUTION line, before TRADE", _line("JOURNAL EXIT FILL", _FILLED)),
     Aim("TRADE line", _line("TRADE", _FILLED), troubled=True),

@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 pytestmark = needs_signals
 
 KILLS: Final = int(os.environ.get("PJ_CAMPAIGN_N") or 200)
-SPEED: Final = 40.0
+SPEED: Final = 60.0
 KILLS_A_DEMO: Final = 50
 #: Failures in a row before a kill waits until the engine has been well for long enough to be started again at once.
 ROW: Final = 3
 STABLE_S: Final = 10.5
-#: How long an attempt waits for its step; an order comes about every 6 s.
+#: How long an attempt waits for its step; an order comes about every 5 s.
 STALK_S: Final = 60.0
 #: What is left of the tape when a demo ends (run time).
 REST_NS: Final = 25 * 60 * 10**9
@@ -220,8 +220,12 @@ def play(
     """Run one demo and kill its engine at each of ``aims`` (taken from the list as they are hit), then judge it."""
     with trading(folder, variant, seed, speed) as one:
         shooter = Shooter(one, Scene(folder, one.run.plan.trade_date.isoformat()), random)
-        missed = 0
+        missed, halted = 0, ""
         while aims and missed < 5 and one.run.clock.now_ns() < one.run.plan.to_ns - REST_NS:
+            if one.run.folder.kill_switch.exists():
+                halted = one.run.folder.kill_switch.read_text(encoding="utf-8").strip()
+                print(f"the engine halted itself: {halted}", file=sys.stderr)
+                break
             aim = aims.pop(0)
             if not shooter.attempt(aim):
                 missed += 1
@@ -235,7 +239,7 @@ def play(
     restarts = [line for line in one.log("RESTART") if line.fields["name"] == "engine"]
     doubled = sum(strike.aim == RECOVERY for strike in shooter.strikes)
     assert len(restarts) == len(shooter.strikes) + doubled, "an engine was restarted that nobody had killed"
-    return shooter.strikes, judge(one, truth) | {"missed": missed}
+    return shooter.strikes, judge(one, truth) | {"missed": missed, "halted": halted}
 
 
 def campaign(

@@ -6,6 +6,7 @@ from typing import Final
 
 from pj.verbs.arguments import JSON, PROFILE, SETTINGS
 from pj.verbs.schema import Argument, Verb, object_output
+from pj.verbs.table_orders import ORDER_VERBS
 from pj.verbs.table_service import SERVICE_VERBS
 
 _TEXT: Final = {"type": "string"}
@@ -368,4 +369,5 @@ VERBS: Final[tuple[Verb, ...]] = (
         ),
         codes=(0, 1, 2, 3),
     ),
+    *ORDER_VERBS,
 )

@@ -436,3 +436,27 @@ def test_without_a_position_source_receipts_carry_a_trade_to_its_end(monkeypatch
     assert trades[0].trade.exit_reason == exits[0].reason
     assert engine.position is None
     assert not assumed.doubted
+
+
+def test_no_line_is_written_before_the_bar_it_counts_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut keeps what was synced; the system writes the rest back in any order it likes."""
+    run_dir = RunDir(tmp_path, MNQ).create()
+    book = DayBook(run_dir, run_dir.day(DAY), MNQ, StandingClock(LIVED[0].ts_ns))
+    deeds: list[str] = []
+    sync, append = CsvLog.sync, type(book.journal).append
+    monkeypatch.setattr(CsvLog, "sync", lambda log: (deeds.append(f"sync {log.path.name}"), sync(log))[1])
+    monkeypatch.setattr(
+        type(book.journal), "append", lambda *words, **more: (deeds.append("line"), append(*words, **more))[1]
+    )
+    book.add_bar(LIVED[0])
+    book.note("ALARM", {"code": "CATCHING_UP", "text": "x", "at_ns": 1})
+    assert deeds == ["line"], "catching up does not wait for the disk each minute"
+    book.bars_first = True
+    book.note("ALARM", {"code": "LIVE", "text": "x", "at_ns": 1})
+    book.note("ALARM", {"code": "LIVE", "text": "y", "at_ns": 1})
+    book.add_bar(LIVED[1])
+    book.note("ALARM", {"code": "LIVE", "text": "z", "at_ns": 1})
+    assert deeds == ["line", "sync bars.csv", "line", "line", "sync bars.csv", "line"]
+    book.close()

@@ -53,6 +53,7 @@ class DayBook:
         self._trades = CsvLog(day.trades, TRADE_COLUMNS)
         self._trade_ids = {row["trade_id"] for row in read_rows(day.trades, TRADE_COLUMNS)}
         self._expected = deque(line for line in self.lines if line.type in OUTPUT_TYPES)
+        self.bars_first = False
         self._unsynced_bars = False
         self._replaying = True
         self._anchored_at = 0
@@ -74,7 +75,13 @@ class DayBook:
         self._unsynced_bars = True
 
     def note(self, kind: str, data: Mapping[str, Any], *, durable: bool = False) -> JournalLine:
-        """Append one line; ``durable`` puts it, and the bars before it, on the disk itself."""
+        """Append one line; ``durable`` puts it, and the bars before it, on the disk itself.
+
+        With ``bars_first`` (live) the bars are on the disk before any line that counts them: the system writes two
+        files back in any order, and after a power cut a line without its bar could not be replayed.
+        """
+        if self.bars_first:
+            self._sync_bars()
         line = self.journal.append(kind, {**data, "after_bar": self.after_bar}, self._clock.now_ns(), fsync=False)
         if durable:
             self.sync()
@@ -130,10 +137,13 @@ class DayBook:
 
     def sync(self) -> None:
         """Return when bars and journal are on the disk itself; bars first, so that no line outlives its bar."""
+        self._sync_bars()
+        self.journal.sync()
+
+    def _sync_bars(self) -> None:
         if self._unsynced_bars:
             self._bars.sync()
             self._unsynced_bars = False
-        self.journal.sync()
 
     def end_replay(self) -> None:
         """Say that nothing more comes out again; journal rows left over are a mismatch."""

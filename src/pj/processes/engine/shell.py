@@ -135,6 +135,7 @@ class Shell:
     def _go_live(self, parts: Started) -> None:
         self._live = True
         self._live_since_ns = self.clock.now_ns()
+        parts.core.book.bars_first = True
         parts.core.set_mode(Mode.LIVE)
         self.context.log.event("LIVE", bars=parts.core.book.after_bar, recovering=self.judge.recovering)
 

@@ -214,6 +214,7 @@ def begin_day(core: Core, context: Context, bar: Bar) -> int:
     day = context.run_dir.day_at(bar.ts_ns)
     core.book = DayBook(context.run_dir, day, context.instrument, context.clock)
     core.book.notes.extend(old.notes)
+    core.book.bars_first = old.bars_first
     core.book.end_replay()
     old.close()
     note_start(core, context, [])

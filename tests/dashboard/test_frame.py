@@ -83,12 +83,27 @@ def test_nothing_known_shows_no_number_and_no_zero() -> None:
     assert "NOT RUNNING (Sentinel no data)" in shown
 
 
+STATED = {"qty": 2, "by": "ann", "age_s": 190.0, "stale": False, "trouble": ""}
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
         ({}, "+2 at 24,990.50  confirmed"),
         ({"route": "paper"}, "+2 at 24,990.50  simulated"),
         ({"position_source": "none"}, "+2 at 24,990.50  UNVERIFIED (no source)"),
+        ({"position_source": "manual"}, "+2 at 24,990.50  UNVERIFIED (nothing stated)"),
+        (
+            {"position_source": "manual", "views": {"engine": view("engine", position_stated=STATED)}},
+            "+2 at 24,990.50  stated by ann 3 min ago",
+        ),
+        (
+            {
+                "position_source": "manual",
+                "views": {"engine": view("engine", position_stated=STATED | {"stale": True})},
+            },
+            "+2 at 24,990.50  UNVERIFIED (stated by ann 3 min ago, before the last order)",
+        ),
         ({"views": {"bridge": view("bridge", position=1)}}, "+2 at 24,990.50  MISMATCH: broker +1"),
         ({"views": {"bridge": view("bridge", position=None)}}, "+2 at 24,990.50  UNVERIFIED"),
         ({"views": {"bridge": view("bridge", connected=False)}}, "+2 at 24,990.50  UNVERIFIED"),

@@ -126,6 +126,11 @@ class RunDir:
         return self.state_folder / "DISARMED"
 
     @property
+    def position(self) -> Path:
+        """Return what a human last stated of the account's position."""
+        return self.state_folder / "position.json"
+
+    @property
     def alerts(self) -> Path:
         """Return the alerts of the Sentinel, one JSON object per line."""
         return self.state_folder / "alerts.jsonl"

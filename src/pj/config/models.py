@@ -46,7 +46,7 @@ class Execution(Section):
     """Say where orders go and what limits their sending."""
 
     route: Literal["paper", "traderspost", "ibkr"] = "paper"
-    position_source: Literal["ibkr", "none"] = "ibkr"
+    position_source: Literal["ibkr", "simulated", "manual", "none"] = "ibkr"
     max_signal_age_s: PositiveS = 5.0
     requests_per_min: Annotated[int, Field(ge=1, le=60)] = 60
     requests_per_hour: Annotated[int, Field(ge=1, le=500)] = 500

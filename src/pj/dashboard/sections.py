@@ -86,14 +86,27 @@ def position_words(state: DashboardState) -> Text:
         return told.append(f"  UNVERIFIED ({engine.note})", BAD)
     if state.route == "paper":
         return told.append("  simulated", FAINT)
-    if state.position_source == "none":
-        return told.append("  UNVERIFIED (no source)", BAD)
+    if state.position_source in {"none", "manual"}:
+        return told.append(*_stated(engine, state.position_source))
     broker = bridge.whole("position")
     if broker is None or bridge.get("connected") is not True or not bridge.fresh:
         return told.append("  UNVERIFIED", BAD)
     if broker != believed:
         return told.append(f"  MISMATCH: broker {f'{broker:+d}' if broker else 'flat'}", BAD)
     return told.append("  confirmed", GOOD)
+
+
+def _stated(engine: View, source: str) -> tuple[str, str]:
+    """Return how old a human's statement of the position is and whether it still says anything."""
+    if source == "none":
+        return "  UNVERIFIED (no source)", BAD
+    said = engine.table("position_stated")
+    if not isinstance(said.get("age_s"), int | float):
+        return "  UNVERIFIED (nothing stated)", BAD
+    told = f"stated by {said.get('by')} {words.age(said['age_s'])} ago"
+    if said.get("stale") is not False:
+        return f"  UNVERIFIED ({told}, before the last order)", BAD
+    return f"  {told}", DOUBT
 
 
 def position(state: DashboardState, _width: int, rows: int) -> Section:

@@ -121,8 +121,11 @@ def _dispatcher(settings: Settings, run_dir: RunDir, clock: Clock, shell: Shell,
     if execution.route == "paper":
         return None
     if execution.route == "ibkr":
-        if execution.position_source == "none":
-            raise ConfigError("execution.position_source is none, but route ibkr knows the position; set it to ibkr")
+        source = execution.position_source
+        if source in {"none", "manual"}:
+            raise ConfigError(
+                f"execution.position_source is {source}, but route ibkr knows the position; set it to ibkr"
+            )
         return _through_the_bridge(run_dir, shell, fence, clock, execution.max_signal_age_s)
     url = settings.traderspost.webhook_url.get_secret_value()
     if not url:

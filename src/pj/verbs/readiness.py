@@ -46,6 +46,8 @@ def _gateway(settings: Settings) -> Iterator[str]:
 
 
 def _orders(settings: Settings) -> Iterator[str]:
+    if settings.profile == "live" and settings.execution.position_source == "simulated":
+        yield "execution.position_source is simulated, but profile is live; use ibkr (the same code), manual or none"
     if settings.execution.route != "traderspost":
         return
     url = settings.traderspost.webhook_url.get_secret_value()

@@ -22,6 +22,18 @@ _STORY: Final = object_output(
     money={"type": "array", "items": _TEXT},
 )
 
+_POSITION: Final = object_output(
+    "what a human stated last, and what the engine believes; null = not known",
+    source=_TEXT,
+    stated={"type": ["object", "null"]},
+    age_s={"type": ["number", "null"]},
+    stale={"type": ["boolean", "null"]},
+    believed={"type": ["integer", "null"]},
+    account={"type": ["integer", "null"]},
+    verified={"type": "boolean"},
+    says=_TEXT,
+)
+
 ORDER_VERBS: Final[tuple[Verb, ...]] = (
     Verb(
         "explain",
@@ -49,5 +61,33 @@ ORDER_VERBS: Final[tuple[Verb, ...]] = (
         ),
         _STORY,
         codes=(0, 1, 2),
+    ),
+    Verb(
+        "position show",
+        "Say what is known of the account's position, by whom, and how old that is.",
+        "pj.verbs.position:show",
+        (*SETTINGS, JSON),
+        _POSITION,
+        codes=(0, 1, 2),
+        detail="1 when nobody can vouch for it (UNVERIFIED).",
+    ),
+    Verb(
+        "position set",
+        "State the account's position, for execution.position_source: manual.",
+        "pj.verbs.position:state",
+        (
+            Argument("side", "flat, long or short", choices=("flat", "long", "short"), required=True),
+            Argument("qty", "contracts, for long and short", "int"),
+            *SETTINGS,
+            Argument("--by", "who has looked; the user of this machine when left out"),
+            Argument("--reason", "why, for the journal"),
+            JSON,
+        ),
+        _POSITION,
+        codes=(0, 2, 3),
+        detail=(
+            "Look at the broker first: the engine acts on it. A statement resolves the doubts that are older than it"
+            " and ends with the next order; what contradicts the engine is an alarm, as if a machine had told it."
+        ),
     ),
 )

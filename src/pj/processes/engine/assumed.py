@@ -14,13 +14,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from live.commands import ClosePosition
 from live.engine import Engine
 from live.events import Event, OrderAcked, OrderUnknown, PositionReported
 from live.market import NS_PER_S
 from pj.channels.journal import JournalLine
+from pj.channels.statement import Statement
 from pj.clock import Clock
 
 REPEAT_S: Final = 5.0
@@ -70,6 +71,22 @@ class AssumedPosition:
         elif isinstance(event, OrderUnknown) and event.key == order.key:
             self.doubted, self._qty = True, None
             self._owe(order.key, order.signal.contract, order.qty, set())
+
+    @property
+    def unverified(self) -> bool:
+        """Tell whether entries are forbidden."""
+        return self.doubted
+
+    def look(self) -> None:
+        """Ask nobody: there is no source."""
+
+    def news(self) -> list[Statement]:
+        """Return nothing: nobody states anything."""
+        return []
+
+    def gauge(self, now_ns: int) -> dict[str, Any] | None:  # noqa: ARG002 (as ManualPosition's)
+        """Return None: nobody stated anything."""
+        return None
 
     def due_exits(self) -> list[ClosePosition]:
         """Return the exits that are due now, each once."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from live.broker_watch import PATIENCE_NS, DeskRules
 from live.engine import Engine
-from live.events import ClockPassed, EntriesJudged, Event, Mode
+from live.events import ClockPassed, EntriesJudged, Event, Mode, PositionReported
 from live.market import NS_PER_MIN, Bar
 from live.params import Params
 from live.trading_day import trade_date
@@ -187,7 +187,7 @@ class Shell:
             bridge = self.judge.bridge
             alive = bridge is not None and bridge.age_s() <= self.context.settings.engine.stale_bridge_s
             return [*parts.broker.poll(), *parts.broker.heartbeat(alive=alive), *parts.broker.repeat()]
-        again = parts.assumed.repeat() if parts.assumed is not None else None
+        again = _stated(parts)
         return [] if again is None else [again]
 
     def _take_answers(self, parts: Started) -> None:
@@ -284,6 +284,7 @@ class Shell:
             "entries_blocked": judge.reason(now_ns) or judge.calendar_refusal(now_ns) or self.engine.desk.doubt,
             "calendar": judge.calendar_trouble,
             "account_position": parts.broker.position if parts.broker is not None else None,
+            "position_stated": parts.assumed.gauge(now_ns) if parts.assumed is not None else None,
             "orders_waiting": parts.outbox.waiting,
             "requests": self.limits.gauges(now_ns),
             "edge_to_bar_ms": self._edge_to_bar.gauge(),
@@ -316,4 +317,14 @@ def doubt_of(parts: Started) -> str:
         return parts.fault
     if parts.broker is not None:
         return "" if parts.broker.known else UNVERIFIED
-    return UNVERIFIED if parts.assumed is not None and parts.assumed.doubted else ""
+    return UNVERIFIED if parts.assumed is not None and parts.assumed.unverified else ""
+
+
+def _stated(parts: Started) -> PositionReported | None:
+    """Journal what a human stated since, and return the position to be reported now, if any."""
+    if parts.assumed is None:
+        return None
+    parts.assumed.look()
+    for said in parts.assumed.news():
+        parts.core.book.note("STATED", said.to_dict(), durable=True)
+    return parts.assumed.repeat()

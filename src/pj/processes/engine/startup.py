@@ -44,6 +44,7 @@ from pj.processes.engine.broker_feed import BrokerFeed
 from pj.processes.engine.core import Core
 from pj.processes.engine.feed import TapeFeed
 from pj.processes.engine.handed import HandedOver
+from pj.processes.engine.manual import ManualPosition
 from pj.processes.engine.outbox import OUTCOME_TYPES, Outbox
 from pj.processes.engine.recorded import read_history
 from pj.processes.engine.recovery import Recovered, Recovery, await_history, warm_up
@@ -154,8 +155,12 @@ class Startup:
             self._core.take(event)
         if ctx.route is Route.SIMULATED:
             return None, None
-        if ctx.settings.execution.position_source == "none":
-            assumed = AssumedPosition(ctx.clock)
+        source = ctx.settings.execution.position_source
+        if source in {"none", "manual"}:
+            manual = source == "manual"
+            assumed = (
+                ManualPosition(self._engine, ctx.run_dir.position, ctx.clock) if manual else AssumedPosition(ctx.clock)
+            )
             assumed.restore(self._engine, self._core.book.lines)
             return None, assumed
         broker = BrokerFeed(ctx.run_dir, ctx.instrument, ctx.clock, account_start(ctx.run_dir, self._core.book.day))

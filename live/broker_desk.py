@@ -220,7 +220,6 @@ class BrokerDesk:
                 self.opened()
         else:
             self._exit_fill(order, fill, out)
-        self._close_if_gone(fill.ts_ns, out)
         self.look(fill.ts_ns, out, fresh=False)
 
     def reported(self, report: PositionReported, out: list[Command]) -> None:
@@ -250,6 +249,7 @@ class BrokerDesk:
 
     def look(self, at_ns: int, out: list[Command], *, fresh: bool) -> None:
         """Ask the table and do what it rules; ``fresh`` when something was reported just now."""
+        self._book_if_over(at_ns, out)
         self._verdicts.look(at_ns, out, fresh=fresh)
 
     def manage(self, now_ns: int, minute: int, ordinal: int, contract: str, out: list[Command]) -> None:
@@ -285,8 +285,9 @@ class BrokerDesk:
         self.watcher.doubt(on=False)
         self.watcher.calm()
 
-    def book(self, order: Order, position: Position, at_ns: int, out: list[Command]) -> None:
-        """Close the trade with the exits it has, all costs counted."""
+    def book(self, order: Order, position: Position, out: list[Command]) -> None:
+        """Close the trade with the exits it has, all costs counted, at the time of the last."""
+        at_ns = order.exit_ns
         exits = order.exit_total()
         price = exits.average(-order.signal.side)
         reason = order.leaving.reason if order.leaving is not None else broker_reason(order.signal, price)
@@ -301,15 +302,20 @@ class BrokerDesk:
         self.watcher.calm()
 
     def _exit_fill(self, order: Order, fill: ExecutionReported, out: list[Command]) -> None:
-        beyond = order.fill_exit(fill.qty, fill.price_ticks)
+        beyond = order.fill_exit(fill.qty, fill.price_ticks, fill.ts_ns)
         if beyond:
-            self._close_if_gone(fill.ts_ns, out)
+            self._book_if_over(fill.ts_ns, out)
             self._verdicts.reverse(order.stem, order.signal.contract, fill.side * beyond, fill.ts_ns, out)
 
-    def _close_if_gone(self, at_ns: int, out: list[Command]) -> None:
+    def _book_if_over(self, at_ns: int, out: list[Command]) -> None:
+        """Book a trade whose position has left; what is left of its entry is cancelled and waited for first."""
         order = self.order
-        if order is not None and order.position is not None and not order.left:
-            self.book(order, order.position, at_ns, out)
+        if order is None or order.position is None or not order.emptied:
+            return
+        if not order.settled_ns and order.state is not OrderState.FILLED:
+            self._verdicts.trim(order, at_ns, out)
+        if order.over(at_ns, self.rules.patience_ns):
+            self.book(order, order.position, out)
 
     def _stray_fill(self, fill: ExecutionReported, ref: str, out: list[Command]) -> None:
         """Take a fill while no order lives: the other leg of the trade just closed, or nobody of ours."""

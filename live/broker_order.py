@@ -47,6 +47,8 @@ class Order:
     """Hold the entry order and everything that hangs on it until the position is flat again.
 
     ``guessed`` are exits booked without an execution (pj1 S8 ESTIMATED); a late execution takes their place.
+    ``part_ns`` is when the position opened, ``exit_ns`` its last exit, ``settled_ns`` when the rest of a part-filled
+    entry was cancelled.
     """
 
     key: str
@@ -60,6 +62,8 @@ class Order:
     guessed: Fills = field(default_factory=Fills)
     leaving: Leaving | None = None
     part_ns: int = 0
+    exit_ns: int = 0
+    settled_ns: int = 0
 
     @property
     def stem(self) -> str:
@@ -89,6 +93,20 @@ class Order:
     def believed(self) -> int:
         """Return the signed position this order should leave in the account."""
         return self.signal.side * self.left
+
+    @property
+    def emptied(self) -> bool:
+        """Tell whether there was a position and all of it has left again."""
+        return self.position is not None and not self.left
+
+    def over(self, at_ns: int, lag_ns: int) -> bool:
+        """Tell whether an emptied order can be booked: no fill of its entry can still be on the way."""
+        return self.emptied and (self.state is OrderState.FILLED or 0 < self.settled_ns <= at_ns - lag_ns)
+
+    def settle(self, at_ns: int) -> None:
+        """Expect no more of the entry than what is filled; a fill that comes all the same still counts."""
+        self.take(OrderEvent.CANCELLED)
+        self.settled_ns = at_ns
 
     def take(self, event: OrderEvent) -> None:
         """Advance the order's state by the table; raises IllegalOrderEvent."""
@@ -124,8 +142,9 @@ class Order:
         self.position = Position(self.signal, qty, at_ns // NS_PER_MIN * NS_PER_MIN, price, entry_m, entry_m)
         self.part_ns = at_ns
 
-    def fill_exit(self, qty: int, price: int) -> int:
+    def fill_exit(self, qty: int, price: int, at_ns: int) -> int:
         """Book one exit fill up to what was held; return how many contracts of it belong to nothing of ours."""
+        self.exit_ns = at_ns
         replaced = min(qty, self.guessed.qty)
         if replaced:
             each = self.guessed.value // self.guessed.qty
@@ -135,8 +154,9 @@ class Order:
             self.exit.add(ours, price)
         return qty - ours
 
-    def guess_exit(self, qty: int, price: int) -> None:
+    def guess_exit(self, qty: int, price: int, at_ns: int) -> None:
         """Book an exit nobody reported."""
+        self.exit_ns = at_ns
         self.guessed.add(qty, price)
 
     def exit_total(self) -> Fills:
@@ -176,7 +196,7 @@ def order_row(order: Order) -> dict[str, object]:
         "estimated": order.estimated,
         "fills": [list(astuple(fills)) for fills in (order.entry, order.exit, order.guessed)],
         "leaving": leaving_row(order.leaving),
-        "part_ns": order.part_ns,
+        "times": [order.part_ns, order.exit_ns, order.settled_ns],
     }
 
 
@@ -184,6 +204,7 @@ def order_of(row: dict[str, object]) -> Order:
     """Return the order that ``order_row`` wrote."""
     position = cast("list[object] | None", row["position"])
     entry, exit_, guessed = (Fills(*fills) for fills in cast("list[list[int]]", row["fills"]))
+    part_ns, exit_ns, settled_ns = cast("list[int]", row["times"])
     return Order(
         key=cast("str", row["key"]),
         signal=signal_of(row["signal"]),
@@ -195,7 +216,9 @@ def order_of(row: dict[str, object]) -> Order:
         exit=exit_,
         guessed=guessed,
         leaving=leaving_of(row["leaving"]),
-        part_ns=cast("int", row["part_ns"]),
+        part_ns=part_ns,
+        exit_ns=exit_ns,
+        settled_ns=settled_ns,
     )
 
 

@@ -17,7 +17,7 @@ from live.commands import CancelOrders, ClosePosition, Command, PlaceExits, Rais
 from live.events import ExecutionReported
 from live.execution_bridge import OrderEvent, OrderState
 from live.market import NS_PER_S
-from live.reconciliation import QUIET, Action, Belief, Ruling, Verdict, judge
+from live.reconciliation import QUIET, Action, Belief, Held, Ruling, Verdict, judge
 
 if TYPE_CHECKING:
     from live.broker_desk import BrokerDesk
@@ -73,7 +73,10 @@ class Verdicts:
         watcher, belief, order = desk.watcher, desk.belief, desk.order
         held = watcher.held_class(order, belief, at_ns)
         ruling = judge(belief, held, watcher.working_class(order))
-        if ruling.verdict in QUIET or (order is None and belief is Belief.EXITING and watcher.now.held == 0):
+        done = (
+            watcher.now.held == 0 if order is None and belief is Belief.EXITING else order is not None and order.emptied
+        )
+        if ruling.verdict in QUIET or (done and held is not Held.DARK):
             watcher.calm()
             return False
         seen = watcher.count(ruling.verdict, at_ns, fresh=fresh)
@@ -85,6 +88,12 @@ class Verdicts:
         text = self._acts[ruling.action](seen, at_ns, out)
         out[said] = RaiseAlarm(ruling.verdict.value, text, at_ns)
         return desk.belief is not belief
+
+    def _waits(self, order: Order | None, belief: Belief) -> bool:
+        """Tell whether all has left, and only a late report is waited for."""
+        if order is not None:
+            return order.emptied
+        return belief is Belief.EXITING and self._desk.watcher.now.held == 0
 
     def _due(self, ruling: Ruling, seen: Sighting, at_ns: int) -> bool:
         """Tell whether the ruling may act: seen often and long enough, and not just now or too often already."""
@@ -135,6 +144,12 @@ class Verdicts:
         leaving.sent_ns = at_ns
         desk.guard.ordered(at_ns)
         out.append(ClosePosition(desk.next_key(stem, "EXIT"), contract, qty, leaving.reason, at_ns))
+
+    def trim(self, order: Order, at_ns: int, out: list[Command]) -> None:
+        """Cancel what is left of an entry; a route that cannot do that alone cancels all, when nothing is held."""
+        order.settle(at_ns)
+        alone = self._desk.rules.places_exits
+        self._cancel(order.stem, order.signal.contract, Verdict.PARTIAL, at_ns, out, entries_only=alone)
 
     def reverse(self, stem: str, contract: str, signed: int, at_ns: int, out: list[Command]) -> None:
         """Take an exit fill beyond what was held (both legs of a bracket): flatten at market, KILL (pj1 S8)."""
@@ -220,8 +235,7 @@ class Verdicts:
             return (
                 f"entry {order.key} was filled in part ({order.left} of {order.qty}); the route cannot trim it: closed"
             )
-        order.take(OrderEvent.CANCELLED)
-        self._cancel(order.stem, order.signal.contract, Verdict.PARTIAL, at_ns, out, entries_only=True)
+        self.trim(order, at_ns, out)
         self._place_exits(order, at_ns, out)
         text = f"entry {order.key}: {order.left} of {order.qty} filled; the rest is cancelled, exits cover {order.left}"
         return self._limit(seen, text, at_ns, out)
@@ -243,7 +257,7 @@ class Verdicts:
         desk, order = self._desk, self._order()
         left = (desk.watcher.now.held or 0) * order.signal.side
         lost = order.left - left
-        order.guess_exit(lost, self._worst(order))
+        order.guess_exit(lost, self._worst(order), at_ns)
         if desk.rules.places_exits:
             self._place_exits(order, at_ns, out)
         return (
@@ -253,10 +267,10 @@ class Verdicts:
     def _book(self, _seen: Sighting, at_ns: int, out: list[Command]) -> str:
         """Book an exit nobody reported at stop less slippage, the worst plan, and say so."""
         order = self._order()
-        order.guess_exit(order.left, self._worst(order))
+        order.guess_exit(order.left, self._worst(order), at_ns)
         order.leaving = order.leaving or Leaving(Verdict.PHANTOM.value)
         if order.position is not None:
-            self._desk.book(order, order.position, at_ns, out)
+            self._desk.book(order, order.position, out)
         return f"position of {order.key} is gone without an execution; booked ESTIMATED at its stop"
 
     def _cancel_first(self, seen: Sighting, at_ns: int, out: list[Command]) -> str:
@@ -304,6 +318,7 @@ class Verdicts:
         price = order.signal.entry_ref + order.signal.side * self._desk.params.slip_ticks
         if order.adopt(qty, price, at_ns):
             self._desk.opened()
+        self._desk.watcher.adopted()
 
     def _worst(self, order: Order) -> int:
         return order.signal.stop - order.signal.side * self._desk.params.slip_ticks

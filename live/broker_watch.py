@@ -55,13 +55,15 @@ class Watch:
     """Hold what can be seen of the account.
 
     ``held`` is the signed position (None: not reported since the last fill), ``orders`` the working orders (None: the
-    source tells none), ``confirmed`` whether the position was reported after them, ``past`` what was believed before
+    source tells none), ``told`` whether they were shown since the last fill, ``confirmed`` whether the position was
+    reported after them, ``past`` what was believed before
     recent fills, as (time, quantity), ``doubted`` whether a fill belongs to nothing of ours.
     """
 
     connected: bool = True
     held: int | None = None
     orders: tuple[WorkingOrder, ...] | None = None
+    told: bool = False
     confirmed: bool = False
     past: tuple[tuple[int, int], ...] = ()
     doubted: bool = False
@@ -74,6 +76,7 @@ class Watch:
             "connected": self.connected,
             "held": self.held,
             "orders": None if self.orders is None else orders_row(OrdersReported(self.orders, 0)),
+            "told": self.told,
             "confirmed": self.confirmed,
             "past": [list(one) for one in self.past],
             "doubted": self.doubted,
@@ -91,6 +94,7 @@ def watch_of(state: object) -> Watch:
         connected=cast("bool", row["connected"]),
         held=cast("int | None", row["held"]),
         orders=None if row["orders"] is None else orders_of(row["orders"]).orders,
+        told=cast("bool", row["told"]),
         confirmed=cast("bool", row["confirmed"]),
         past=tuple((at_ns, qty) for at_ns, qty in cast("list[tuple[int, int]]", row["past"])),
         doubted=cast("bool", row["doubted"]),
@@ -108,23 +112,28 @@ class Watcher:
     def filled(self, at_ns: int, believed: int) -> None:
         """Forget the position after a fill, and remember what was right before it: reports may lag (pj1 S8)."""
         fresh = tuple(one for one in self.now.past if at_ns - one[0] < self.rules.patience_ns)
-        self.now = replace(self.now, held=None, past=(*fresh, (at_ns, believed)))
+        past = (*fresh, (at_ns, believed))
+        self.now = replace(self.now, held=None, told=False, confirmed=False, past=past)
 
     def ordered(self) -> None:
         """Forget the position: what was reported before an entry says nothing about it."""
         self.now = replace(self.now, held=None, sighting=None)
 
+    def adopted(self) -> None:
+        """Keep the position that was just believed; the orders shown before it say nothing about it."""
+        self.now = replace(self.now, told=False, confirmed=False, sighting=None)
+
     def see_position(self, qty: int) -> None:
         """Take one report of the position; a different one starts a new observation."""
         same = qty == self.now.held
-        if not same or not self.now.confirmed:
+        if not same or self.now.confirmed != self.now.told:
             sighting = self.now.sighting if same else None
-            self.now = replace(self.now, held=qty, confirmed=True, sighting=sighting)
+            self.now = replace(self.now, held=qty, confirmed=self.now.told, sighting=sighting)
 
     def see_orders(self, orders: tuple[WorkingOrder, ...]) -> None:
         """Take one snapshot of working orders; a different one starts a new observation."""
-        if orders != self.now.orders:
-            self.now = replace(self.now, orders=orders, confirmed=False, sighting=None)
+        if orders != self.now.orders or not self.now.told:
+            self.now = replace(self.now, orders=orders, told=True, confirmed=False, sighting=None)
 
     def change_truth(self, connected: bool) -> None:
         """Forget what was seen: the source was lost, or tells everything anew."""
@@ -181,6 +190,8 @@ class Watcher:
             return Working.UNTOLD
         if order is None:
             return Working.DRIFT if self.ours() else Working.NONE
+        if not self.now.told:
+            return Working.UNTOLD  # shown before the last fill
         legs = self._legs(order)
         if legs is None:
             return Working.UNTOLD

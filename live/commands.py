@@ -50,7 +50,8 @@ class PlaceExits:
     """Make the position's protective orders be exactly this, creating or amending them (pj1 S8).
 
     ``side`` is the position's (+1 long: the exits sell); ``qty`` what they cover; a price of 0 means that leg is not
-    wanted. Idempotent by target state: asking twice changes nothing. Never blocked by any gate.
+    wanted. Idempotent by target state: asking twice changes nothing. Never blocked by any gate. Whoever carries it out
+    covers at most what the account holds on that side then: the position may have left since it was asked.
     """
 
     key: str

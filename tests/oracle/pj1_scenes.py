@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from live.broker_watch import DeskRules
 from live.commands import Command, RecordEvent, RecordTrade, Trade
 from live.engine import Engine, Route
 from live.events import BarClosed, Mode, ModeChanged
@@ -46,9 +47,10 @@ class Stage:
         route: Route = Route.SIMULATED,
         mode: Mode | None = None,
         early_flat_m: dict[int, int] | None = None,
+        rules: DeskRules | None = None,
         **changed: Any,
     ) -> None:
-        self.engine = Engine(Params.from_dict(SCENE | changed), MNQ, route, early_flat_m=early_flat_m)
+        self.engine = Engine(Params.from_dict(SCENE | changed), MNQ, route, rules, early_flat_m)
         self.out: list[Command] = []
         self.play(bar(100, 950, 1000, 900, 950, EVE), bar(START_M, 950, 951, 949, 950))
         if mode is not None:

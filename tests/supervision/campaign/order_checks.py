@@ -8,7 +8,25 @@ from typing import Any
 
 from order_scene import leg_of, stem_of
 
+from live.execution_bridge import key_of_ref
+
 Lines = Sequence[Mapping[str, Any]]
+
+
+def check_placed(journal: Lines, handed: Lines, truth: Mapping[str, Any]) -> dict[str, int]:
+    """No entry was handed to the bridge twice, none became two orders at the gateway; each was announced on disk."""
+    intents = {line["data"]["key"] for line in journal if line["type"] == "INTENT"}
+    entries = [row["key"] for row in handed if row["order"] == "ENTRY"]
+    twice = [key for key, count in Counter(entries).items() if count > 1]
+    assert not twice, f"entries were handed over twice: {twice}"
+    unannounced = {row["key"] for row in handed} - intents
+    assert not unannounced, f"orders were handed over that no intent on disk announced: {unannounced}"
+    orders = [key_of_ref(ref) for ref, _, kind, _ in [*truth["orders"], *truth["completed"]] if kind == "MKT"]
+    placed = Counter(key for key in orders if leg_of(key) == "ENTRY")
+    doubled = [key for key, count in placed.items() if count > 1]
+    assert not doubled, f"entries became two orders at the gateway: {doubled}"
+    assert set(placed) <= set(entries), f"entries at the gateway that nobody handed over: {set(placed) - set(entries)}"
+    return {"entries_handed": len(entries), "entries_placed": len(placed), "doubled": 0}
 
 
 def check_unknown(journal: Lines) -> dict[str, int]:
@@ -53,7 +71,8 @@ def check_account(journal: Lines, truth: Mapping[str, Any]) -> dict[str, int]:
     told = {line["data"]["exec_id"]: line["data"] for line in journal if line["type"] == "EXECUTION"}
     for exec_id, fill in real.items():
         row = told[exec_id]
-        assert (row["side"], row["qty"], row["order_ref"]) == (fill["side"], fill["qty"], fill["order_ref"]), fill
+        wanted = (fill["side"], fill["qty"], key_of_ref(fill["order_ref"]))
+        assert (row["side"], row["qty"], row["order_ref"]) == wanted, fill
     position = sum(row["side"] * row["qty"] for row in told.values())
     assert position == sum(truth["positions"].values()), f"journal {position:+d}, gateway {truth['positions']}"
     assert position == 0, f"still {position:+d} after the demo had come to rest"
@@ -66,7 +85,7 @@ def check_trades(journal: Lines, trades: Sequence[Mapping[str, str]], truth: Map
     entries = {stem_of(line["data"]["key"]): line["data"] for line in journal if _entry(line)}
     fills: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for fill in truth["executions"]:
-        fills[stem_of(fill["order_ref"])].append(fill)
+        fills[stem_of(key_of_ref(fill["order_ref"]))].append(fill)
     assert set(fills) <= set(entries), f"fills of orders without an intent: {set(fills) - set(entries)}"
     by_pool = {stem.rpartition("@")[0]: stem for stem in entries}
     rows = Counter(row["pool_id"] for row in trades)

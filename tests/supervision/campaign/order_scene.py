@@ -1,5 +1,7 @@
 """Watch an order's life from outside: the files that engine, bridge and webhook write, row by row as they appear.
 
+A request is what reached the webhook (route traderspost) or what was handed to the bridge in orders.jsonl (ibkr).
+
 The engine can be let run in slices of a fraction of a millisecond (SIGSTOP, look at the files, SIGCONT), so that a
 kill falls between two of its writes although the product offers no hook for that.
 """
@@ -17,6 +19,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import psutil
+
+from live.execution_bridge import key_of_ref
 
 SLICE_S: Final = 0.0001
 STOPPED: Final = {"T", "t"}
@@ -88,7 +92,9 @@ class Scene:
         self._account_head: list[str] = []
         self._journal = Tail(folder / day / "journal.jsonl", from_end=True)
         self._webhook = Tail(folder / "simulators" / "traderspost.jsonl", from_end=True)
-        self._account = Tail(folder / day / "broker_events.csv", from_end=False)
+        self._handed = Tail(folder / day / "orders.jsonl", from_end=True)
+        self._placed = Tail(folder / "state" / "placed.jsonl", from_end=True)
+        self._account = Tail(folder / day / "broker_events.csv", from_end=False)  # its head names the columns
         self._bars = Tail(folder / day / "bars.csv", from_end=True)
         self._trades = Tail(folder / day / "trades.csv", from_end=True)
 
@@ -102,15 +108,26 @@ class Scene:
         now_ns = time.time_ns()
         for text in self._webhook.lines():
             self._request(json.loads(text))
+        for text in self._handed.lines():
+            self._note(json.loads(text)["key"], "REQUEST", now_ns)
+        for text in self._placed.lines():
+            row = json.loads(text)
+            if row["kind"] == "PLACED":
+                self._note(row["key"], "PLACED", now_ns)
         for row in self._account_rows():
             if row["kind"] == "EXECUTION":
-                self._fill("ACCOUNT", row["order_ref"], row["side"] == "BUY", now_ns)
+                self._fill("ACCOUNT", key_of_ref(row["order_ref"]), row["side"] == "BUY", now_ns)
+            elif row["kind"] == "ANSWER":
+                self._note(row["order_ref"], "ANSWER", now_ns)
         self.bars += len(self._bars.lines())
         for text in self._journal.lines():
             self._line(json.loads(text), now_ns)
         for text in self._trades.lines():
             for life in self._of_pool(text.split(",")[2]):
                 life.note("BOOKED", now_ns)
+
+    def _note(self, key: str, fact: str, at_ns: int) -> None:
+        self._life(stem_of(key)).note(f"{fact} {leg_of(key)}", at_ns)
 
     def _life(self, stem: str) -> Life:
         return self.lives.setdefault(stem, Life(stem))

@@ -6,6 +6,8 @@ dead engine left, and the campaign counts both.
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -39,6 +41,8 @@ class Stalk:
 
     scene: Scene
     victim: Victim
+    bridge: Victim
+    route: str
     clock: ScaledClock
     random: Random
     deadline_s: float
@@ -82,6 +86,14 @@ class Stalk:
             time.sleep(POLL_S)
         return False
 
+    def wait_for_request(self, leg: str) -> bool:
+        """Wait until an order is asked for and nobody has answered: the webhook is slow, or the bridge held still."""
+        if self.route == "ibkr":
+            if not self.wait(lambda life: life.has(f"INTENT {leg}")):
+                return False
+            self.bridge.stop()
+        return self.wait(lambda life: life.has(f"REQUEST {leg}"))
+
     def creep(self, reached: Reached, slice_s: float = SLICE_S) -> bool:
         """Let the engine run in slices until the newest order is there."""
         return self.victim.creep(self.scene, lambda: self.now(reached), max(0.0, min(20.0, self.left_s)), slice_s)
@@ -105,6 +117,7 @@ class Aim:
     webhook: tuple[tuple[str, int], ...] = ()
     variant: str = ""
     troubled: bool = False
+    route: str = ""
 
 
 def _at_bar(at: Stalk) -> bool:
@@ -123,7 +136,7 @@ def _at_intent(at: Stalk) -> bool:
 
 def _held(leg: str) -> Callable[[Stalk], bool]:
     def stalk(at: Stalk) -> bool:
-        found = at.wait(lambda life: life.has(f"REQUEST {leg}"))
+        found = at.wait_for_request(leg)
         time.sleep(at.random.uniform(0, HELD_S / 2) if found else 0)
         return found
 
@@ -171,16 +184,28 @@ def _exit_intent(at: Stalk) -> bool:
 
 
 def _doubting(at: Stalk) -> bool:
-    found = at.wait(lambda life: life.has("REQUEST ENTRY"))
+    found = at.wait_for_request("ENTRY")
     time.sleep(at.random.uniform(0.05, 2.0) if found else 0)
     return found
 
 
 def _doubted(at: Stalk) -> bool:
     """The time-out takes minutes of the run's time, so that the order in doubt need not be the newest any more."""
+    if at.route == "ibkr" and not at.wait_for_request("ENTRY"):
+        return False
     found = at.wait(lambda _: any(life.has("UNKNOWN ENTRY") for life in at.orders()))
     time.sleep(at.random.uniform(0, 0.5) if found else 0)
     return found
+
+
+def _placed(at: Stalk) -> bool:
+    """Kill the bridge too, at the moment in which an entry is on its disk and perhaps not yet in the socket."""
+    if not at.wait(lambda life: life.has("INTENT ENTRY") and life.lacks("PLACED ENTRY")):
+        return False
+    if not at.bridge.creep(at.scene, lambda: at.now(lambda life: life.has("PLACED ENTRY")), 5.0, 0.0):
+        return False
+    os.kill(at.bridge.pid, signal.SIGKILL)
+    return True
 
 
 def _random(at: Stalk) -> bool:
@@ -204,7 +229,8 @@ AIMS: Final = (
     Aim("fill's EXECUTION line", _line(_FILLED, "INTENT ENTRY"), troubled=True),
     Aim("answer lost, engine waiting for it", _doubting, (("timeout_after", 1),)),
     Aim("answer lost, UNKNOWN line", _doubted, (("timeout_after", 1),)),
-    Aim("connection reset after the order, UNKNOWN line", _doubted, (("drop_after", 1),)),
+    Aim("connection reset after the order, UNKNOWN line", _doubted, (("drop_after", 1),), route="traderspost"),
+    Aim("entry PLACED by the bridge, both killed", _placed, route="ibkr"),
     Aim("exit's INTENT line, before sending", _exit_intent, variant="timed"),
     Aim("exit sent, answer held", _held("EXIT"), _SLOW, variant="timed"),
     Aim("exit answered, answer unread", _answered("EXIT"), _QUICK, variant="timed"),
@@ -214,7 +240,7 @@ AIMS: Final = (
     Aim(RECOVERY, _random, troubled=True),
     Aim("anywhere", _random, troubled=True),
 )
-"""Every aim; the variant says whether a demo's trades are closed by their brackets or by the clock."""
+"""Every aim; the variant says whether a demo's trades are closed by their brackets or by the clock, empty: either."""
 
 _ENTRY: Final = (
     ("UNKNOWN ENTRY", "entry UNKNOWN"),
@@ -222,6 +248,7 @@ _ENTRY: Final = (
     ("ACKED ENTRY", "entry ACKED"),
     ("SENT ENTRY", "SENT line, no outcome"),
     ("ANSWER ENTRY", "answered, unread"),
+    ("PLACED ENTRY", "placed, no answer"),
     ("REQUEST ENTRY", "sent, no answer"),
     ("INTENT ENTRY", "INTENT, not sent"),
     ("SIGNAL", "SIGNAL, no INTENT"),

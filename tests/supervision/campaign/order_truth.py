@@ -19,7 +19,7 @@ LIMIT_S: Final = 20
 
 
 def ask(port: int, env: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """Return executions, positions by contract and working orders of the account behind ``port``."""
+    """Return executions, positions by contract, working and completed orders of the account behind ``port``."""
     command = [sys.executable, "-P", __file__, str(port)]
     done = subprocess.run(command, env=dict(env), capture_output=True, text=True, timeout=2 * LIMIT_S, check=False)
     assert done.returncode == 0, done.stderr
@@ -32,17 +32,20 @@ async def _look(library: Any, port: int) -> dict[str, Any]:
     await ib.connectAsync("127.0.0.1", port, clientId=CLIENT_ID, timeout=LIMIT_S)
     fills = await ib.reqExecutionsAsync(library.ExecutionFilter())
     trades = await ib.reqAllOpenOrdersAsync()
+    completed = await ib.reqCompletedOrdersAsync(False)
     positions = await ib.reqPositionsAsync()
     found = {
         "executions": [_fill(fill) for fill in fills],
         "positions": {row.contract.localSymbol: int(row.position) for row in positions if row.position},
-        "orders": [
-            [trade.order.orderRef, trade.order.action, trade.order.orderType, trade.orderStatus.status]
-            for trade in trades
-        ],
+        "orders": [_order(trade) for trade in trades],
+        "completed": [_order(trade) for trade in completed],
     }
     ib.disconnect()
     return found
+
+
+def _order(trade: Any) -> list[str]:
+    return [trade.order.orderRef, trade.order.action, trade.order.orderType, trade.orderStatus.status]
 
 
 def _fill(fill: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from campaign_checks import check_bars, check_journal, check_orders, rows
 from campaign_demo import Demo, pj, started, wait_for
 from campaign_plan import EAGER, SEED, chance, needs_signals, settings
 from campaign_report import spread, table, tell
-from order_checks import check_account, check_exits, check_trades, check_unknown
+from order_checks import check_account, check_exits, check_placed, check_trades, check_unknown
 from order_scene import Scene, Victim, state_of
 from order_steps import AIMS, RECOVERY, TROUBLES, Aim, Stalk, landing
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 pytestmark = needs_signals
 
+ROUTES: Final = ("traderspost", "ibkr")
 KILLS: Final = int(os.environ.get("PJ_CAMPAIGN_N") or 200)
 SPEED: Final = 60.0
 KILLS_A_DEMO: Final = 50
@@ -80,20 +81,26 @@ class Shooter:
             time.sleep(max(0.0, self.healthy_since + STABLE_S - time.monotonic()))
         self._prepare_webhook(aim)
         victim = Victim(self.one.now("engine").pid)
-        stalk = Stalk(self.scene, victim, self.one.run.clock, self.random, time.monotonic() + STALK_S)
+        bridge, run = Victim(self.one.now("bridge").pid), self.one.run
+        deadline_s = time.monotonic() + STALK_S
+        stalk = Stalk(self.scene, victim, bridge, run.plan.route, run.clock, self.random, deadline_s)
         try:
             while not aim.stalk(stalk):
                 victim.go()
+                bridge.go()
                 if stalk.left_s <= 0:
                     return False
                 stalk.begin()
-            self._kill(aim, victim)
+            self._kill(aim, victim, bridge)
         finally:
-            if state_of(victim.pid) == "T":
-                os.kill(victim.pid, signal.SIGCONT)
+            for process in (victim, bridge):
+                if state_of(process.pid) == "T":
+                    os.kill(process.pid, signal.SIGCONT)
         return True
 
     def _prepare_webhook(self, aim: Aim) -> None:
+        if self.one.run.plan.route != "traderspost":
+            return
         self.one.plant("none")
         if any(count == 1 for _, count in aim.webhook):  # the one fault is meant for an entry to come
             wait_for("no order on its way", lambda: _at_rest(self.one), 90, step_s=0.05)
@@ -102,10 +109,12 @@ class Shooter:
         if aim.troubled and self.random.random() < 0.3:
             self.one.plant(self.random.choice(TROUBLES))
 
-    def _kill(self, aim: Aim, victim: Victim) -> None:
-        old = self.one.now("engine")
+    def _kill(self, aim: Aim, victim: Victim, bridge: Victim) -> None:
+        old, old_bridge = self.one.now("engine"), self.one.now("bridge")
         assert old.pid == victim.pid, "the engine had already been replaced: nobody but this campaign may do that"
         begun = self._strike(victim.pid)
+        killed_bridge = state_of(bridge.pid) not in {"T", "R", "S", "D"}
+        bridge.go()
         landed, dead = self._landed(aim, time.time_ns()), {victim.pid}
         if aim.name == RECOVERY:
             pid = self._newborn(victim.pid)
@@ -115,6 +124,8 @@ class Shooter:
             dead.add(pid)
             landed = f"again {'after' if self._was_live(pid) else 'before'} it was live"
         wait_for("the engine's state", lambda: self._restored(old, dead), 60, step_s=0.004)
+        if killed_bridge:
+            wait_for("the bridge's state", lambda: self.one.restored("bridge", old_bridge), 60)
         now = time.monotonic()
         self.failures = 1 if begun - self.healthy_since >= STABLE_S - 0.5 else self.failures + 1
         self.healthy_since = now
@@ -157,11 +168,11 @@ class Shooter:
 
 
 @contextmanager
-def trading(folder: Path, variant: str, seed: int, speed: float) -> Iterator[Demo]:
+def trading(folder: Path, route: str, variant: str, seed: int, speed: float) -> Iterator[Demo]:
     """Run a demo of this variant without a sheet, from its first closed bar."""
     values = {f"strategy.pj.{name}": json.dumps(value) for name, value in (EAGER | VARIANTS[variant]).items()}
     wanted = settings(silent_s=40.0) | values
-    with started(folder, wanted, speed=speed, seed=seed, sheets=False) as one:
+    with started(folder, wanted, speed=speed, route=route, seed=seed, sheets=False) as one:
         wait_for("the engine", lambda: one.restored("engine", None) and one.restored("bridge", None), 90)
         wait_for("the first bars", lambda: one.gauges("engine").get("bars", 0) >= 1, 90 + 120 / speed)
         yield one
@@ -169,7 +180,8 @@ def trading(folder: Path, variant: str, seed: int, speed: float) -> Iterator[Dem
 
 def come_to_rest(one: Demo) -> dict[str, Any]:
     """Take no more entries, wait until engine and gateway are flat and quiet, and ask the account."""
-    one.plant("none")
+    if one.run.plan.route == "traderspost":
+        one.plant("none")
     assert pj(one, "halt", "--reason", "the campaign ends").returncode == 0
     since: list[float] = []
 
@@ -197,12 +209,19 @@ def judge(one: Demo, truth: dict[str, Any]) -> dict[str, Any]:
     """Check everything a stopped demo left; return the figures."""
     day = one.folder / one.run.plan.trade_date.isoformat()
     journal = [json.loads(line) for line in (day / "journal.jsonl").read_text(encoding="utf-8").splitlines()]
-    posted = [json.loads(line) for line in (one.folder / "simulators" / "traderspost.jsonl").read_text().splitlines()]
-    requests = [row["body"]["extras"]["key"] for row in posted if row["kind"] == "REQUEST"]
+    if one.run.plan.route == "ibkr":
+        handed = [json.loads(line) for line in (day / "orders.jsonl").read_text(encoding="utf-8").splitlines()]
+        requests = [row["key"] for row in handed]
+        orders = check_placed(journal, handed, truth)
+    else:
+        posted = (one.folder / "simulators" / "traderspost.jsonl").read_text(encoding="utf-8").splitlines()
+        answered = [row for row in map(json.loads, posted) if row["kind"] == "REQUEST"]
+        requests = [row["body"]["extras"]["key"] for row in answered]
+        orders = check_orders(one)
     alarms = Counter(line["data"]["code"] for line in journal if line["type"] == "ALARM")
     found: dict[str, Any] = {
         "alarms": dict(alarms),
-        "orders": check_orders(one),
+        "orders": orders,
         "unknown": check_unknown(journal),
         "account": check_account(journal, truth),
         "trades": check_trades(journal, rows(day / "trades.csv"), truth),
@@ -215,10 +234,10 @@ def judge(one: Demo, truth: dict[str, Any]) -> dict[str, Any]:
 
 
 def play(
-    folder: Path, aims: list[Aim], variant: str, random: Random, *, speed: float, seed: int
+    folder: Path, aims: list[Aim], kind: tuple[str, str], random: Random, *, speed: float, seed: int
 ) -> tuple[list[Strike], dict[str, Any]]:
     """Run one demo and kill its engine at each of ``aims`` (taken from the list as they are hit), then judge it."""
-    with trading(folder, variant, seed, speed) as one:
+    with trading(folder, *kind, seed, speed) as one:
         shooter = Shooter(one, Scene(folder, one.run.plan.trade_date.isoformat()), random)
         missed, halted = 0, ""
         while aims and missed < 5 and one.run.clock.now_ns() < one.run.plan.to_ns - REST_NS:
@@ -243,7 +262,7 @@ def play(
 
 
 def campaign(
-    folder: Path, wanted: Sequence[Aim], random: Random, *, speed: float
+    folder: Path, route: str, wanted: Sequence[Aim], random: Random, *, speed: float
 ) -> tuple[list[Strike], dict[str, Any]]:
     """Play demos until every aim has had its kill; tell what was measured."""
     rest, strikes, books, number = list(wanted), [], [], 0
@@ -256,7 +275,9 @@ def campaign(
             rest.remove(aim)
         number += 1
         assert number <= 4 + len(wanted) // 8, f"the steps do not come: {[aim.name for aim in rest]}"
-        more, found = play(folder / f"demo{number}", mine, variant, random, speed=speed, seed=random.randrange(10**6))
+        more, found = play(
+            folder / f"demo{number}", mine, (route, variant), random, speed=speed, seed=random.randrange(10**6)
+        )
         rest += mine
         strikes += more
         books.append({"variant": variant} | found)
@@ -287,20 +308,27 @@ def report(strikes: Sequence[Strike]) -> str:
     return f"{first}\n\n{second}\nall: {spread([strike.ms for strike in strikes])}"
 
 
+def aims_of(route: str) -> list[Aim]:
+    """Return the steps that an order has on this route."""
+    return [aim for aim in AIMS if aim.route in ("", route)]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_an_engine_killed_in_the_middle_of_orders_doubles_and_forgets_nothing(folder: Path) -> None:
-    random = chance("order faults, short form")
+@pytest.mark.parametrize("route", ROUTES)
+def test_an_engine_killed_in_the_middle_of_orders_doubles_and_forgets_nothing(folder: Path, route: str) -> None:
+    random = chance(f"order faults, short form, {route}")
     names = {"INTENT line, before sending", "entry sent, answer held", "fill at the gateway, unread"}
-    strikes, _ = campaign(folder, [aim for aim in AIMS if aim.name in names], random, speed=60)
+    strikes, _ = campaign(folder, route, [aim for aim in AIMS if aim.name in names], random, speed=60)
     assert len(strikes) == 3
 
 
 @pytest.mark.campaign
 @pytest.mark.timeout(5 * 3600)
-def test_two_hundred_kills_over_the_steps_of_an_orders_life(folder: Path) -> None:
-    random = chance("order faults")
-    wanted = [AIMS[number % len(AIMS)] for number in range(KILLS)]
-    strikes, found = campaign(folder, wanted, random, speed=SPEED)
+@pytest.mark.parametrize("route", ROUTES)
+def test_two_hundred_kills_over_the_steps_of_an_orders_life(folder: Path, route: str) -> None:
+    random = chance(f"order faults, {route}")
+    aims = aims_of(route)
+    strikes, found = campaign(folder, route, [aims[number % len(aims)] for number in range(KILLS)], random, speed=SPEED)
     assert len(strikes) == KILLS
     assert sum(demo["unknown"]["unknown"] for demo in found["demos"]) > 0, "no answer was ever lost"

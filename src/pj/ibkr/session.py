@@ -38,7 +38,9 @@ FEED_REFUSED: Final = frozenset({200, 354, 420, 10089, 10090, 10168, 10186, 1018
 QUIET_CODES: Final = frozenset({2104, 2105, 2106, 2107, 2108, 2119, 2158})
 FIRST_DATA_S: Final = 1.0
 HISTORY_RETRY_S: Final = (15.0, 30.0, 60.0, 120.0, 300.0)
-EXECUTIONS_EVERY_S: Final = 30.0
+#: Well below the patience after which an entry without a sign of life is given up (live.engine PATIENCE): a round trip
+#: between two looks changes no position, and then only this reading tells of its fills.
+EXECUTIONS_EVERY_S: Final = 4.0
 WATCH_S: Final = 0.25
 log = logging.getLogger("pj.bridge")
 

@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from order_checks import check_account, check_exits, check_trades, check_unknown
+from order_checks import check_account, check_exits, check_placed, check_trades, check_unknown
 from order_scene import Life, leg_of, stem_of
 from order_steps import AIMS, landing
 
@@ -113,6 +113,26 @@ def test_a_booked_trade_that_was_never_filled_is_found() -> None:
     books["truth"]["executions"] = []
     with pytest.raises(AssertionError, match="never filled"):
         check_trades(books["journal"], books["trades"], books["truth"])
+
+
+@pytest.mark.parametrize(
+    ("handed", "orders", "words"),
+    [
+        ([ENTRY, ENTRY], [ENTRY], "handed over twice"),
+        ([ENTRY, f"{POOL}@1:ENTRY"], [ENTRY], "no intent"),
+        ([ENTRY], [ENTRY, ENTRY], "two orders"),
+        ([], [ENTRY], "nobody handed over"),
+        ([ENTRY], [ENTRY], ""),
+    ],
+)
+def test_an_entry_placed_twice_is_found(handed: list[str], orders: list[str], words: str) -> None:
+    rows = [{"key": key, "order": "ENTRY"} for key in handed]
+    truth = {"orders": [], "completed": [[key, "SELL", "MKT", "Filled"] for key in orders]}
+    if words:
+        with pytest.raises(AssertionError, match=words):
+            check_placed(whole()["journal"], rows, truth)
+    else:
+        assert check_placed(whole()["journal"], rows, truth)["entries_placed"] == 1
 
 
 def test_keys_are_read() -> None:

@@ -315,7 +315,7 @@ def aims_of(route: str) -> list[Aim]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("route", ["traderspost", pytest.param("ibkr", marks=pytest.mark.campaign)])
 def test_an_engine_killed_in_the_middle_of_orders_doubles_and_forgets_nothing(folder: Path, route: str) -> None:
     random = chance(f"order faults, short form, {route}")
     names = {"INTENT line, before sending", "entry sent, answer held", "fill at the gateway, unread"}

@@ -40,7 +40,11 @@ ORDER_VERBS: Final[tuple[Verb, ...]] = (
         "Tell in plain words why a trade was or was not taken, from the journal.",
         "pj.verbs.explain:explain",
         (
-            Argument("signal", "pool id, signal time (09:46 ET, or ISO in UTC) or 'last'; none lists the day's"),
+            Argument(
+                "signal",
+                "pool id, signal time (09:46 ET, or ISO in UTC) or 'last'; none lists the day's",
+                metavar="signal",
+            ),
             *SETTINGS,
             Argument("--date", "trade date; the newest one when left out", "date"),
             JSON,
@@ -77,7 +81,7 @@ ORDER_VERBS: Final[tuple[Verb, ...]] = (
         "pj.verbs.position:state",
         (
             Argument("side", "flat, long or short", choices=("flat", "long", "short"), required=True),
-            Argument("qty", "contracts, for long and short", "int"),
+            Argument("qty", "contracts, for long and short", "int", metavar="qty"),
             *SETTINGS,
             Argument("--by", "who has looked; the user of this machine when left out"),
             Argument("--reason", "why, for the journal"),

@@ -46,7 +46,10 @@ def settings_with_origin(
     settings, origins = _load(env, overrides)
     tree = settings.model_dump(mode="json")
     tree["strategy"]["pj"] = settings.params().to_dict()
-    return settings, [Origin(key, value, origins.get(key, "default")) for key, value in _leaves(tree)]
+    chosen = settings.profile_limits.chosen()
+    by_profile = {f"{OPEN_BLOCK}.{name}": f"limits.{settings.profile}" for name in chosen}
+    rows = [Origin(key, value, by_profile.get(key) or origins.get(key, "default")) for key, value in _leaves(tree)]
+    return settings, [row for row in rows if row.value is not None]
 
 
 def overrides_to_env(overrides: Mapping[str, str]) -> dict[str, str]:
@@ -126,7 +129,13 @@ def _leaves(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def _is_block(key: str) -> bool:
-    return key == OPEN_BLOCK or isinstance(getattr(Settings.model_fields.get(key), "default", None), Section)
+    if key == OPEN_BLOCK:
+        return True
+    kind: type[Section] | None = Settings
+    for name in key.split("."):
+        default = getattr(kind.model_fields.get(name), "default", None) if kind else None
+        kind = type(default) if isinstance(default, Section) else None
+    return kind is not None
 
 
 def _variables(env: Mapping[str, str], origin: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -11,12 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from live.market import INSTRUMENTS, Instrument
 from live.params import Params, ParamsError
+from pj.config.limits import SMALLER_IS_TIGHTER, beyond_spec, tightened
 
 PARAMETERS: Final = tuple(Params().to_dict())
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 PositiveS = Annotated[float, Field(gt=0, le=86_400)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
+Whole = Annotated[int, Field(ge=0, le=100_000)]
+Money = Annotated[Decimal, Field(ge=0, le=10_000_000, max_digits=12, decimal_places=2)]
 
 
 class Section(BaseModel):
@@ -146,6 +150,35 @@ class Strategy(Section):
     pj: dict[str, Any] = Field(default_factory=dict)
 
 
+class ProfileLimits(Section):
+    """Tighten the strategy's risk limits in one profile; a limit left out stays the strategy's (pj.config.limits)."""
+
+    max_daily_loss_usd: Money | None = None
+    risk_per_trade_usd: Money | None = None
+    max_qty: Whole | None = None
+    max_trades_day: Whole | None = None
+    max_consec_losses: Whole | None = None
+    max_orders_hour: Whole | None = None
+    max_risk_ticks: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    max_hold_min: Whole | None = None
+    cooldown_min: Whole | None = None
+    beyond_spec: bool = False
+
+    def chosen(self) -> dict[str, Any]:
+        """Return the limits that are set, as strategy parameters."""
+        found = {name: getattr(self, name) for name in SMALLER_IS_TIGHTER}
+        return {name: str(value) if isinstance(value, Decimal) else value for name, value in found.items()
+                if value is not None}  # fmt: skip
+
+
+class Limits(Section):
+    """Hold each profile's own limits."""
+
+    sim: ProfileLimits = ProfileLimits()
+    paper: ProfileLimits = ProfileLimits()
+    live: ProfileLimits = ProfileLimits()
+
+
 class Settings(Section):
     """Hold every setting of a run."""
 
@@ -162,6 +195,7 @@ class Settings(Section):
     supervision: Supervision = Supervision()
     dashboard: Dashboard = Dashboard()
     doctor: Doctor = Doctor()
+    limits: Limits = Limits()
     strategy: Strategy = Strategy()
 
     @field_validator("symbol")
@@ -192,6 +226,9 @@ class Settings(Section):
             if near:
                 raise ValueError(f"strategy.pj: unknown parameter {unknown[0]!r}; did you mean {near[0]!r}?") from None
             raise ValueError(f"strategy.pj: {error}") from None
+        trouble = "" if self.profile_limits.beyond_spec else beyond_spec(self.params().to_dict(), self.profile)
+        if trouble:
+            raise ValueError(trouble)
         return self
 
     @property
@@ -199,6 +236,16 @@ class Settings(Section):
         """Return the instrument that ``symbol`` names."""
         return INSTRUMENTS[self.symbol]
 
+    @property
+    def profile_limits(self) -> ProfileLimits:
+        """Return the limits of the profile that runs."""
+        found: ProfileLimits = getattr(self.limits, self.profile)
+        return found
+
     def params(self) -> Params:
-        """Return the parameters of strategy PJ-1 for this instrument (spec S13)."""
-        return Params.from_dict(self.strategy.pj, self.instrument)
+        """Return the parameters of strategy PJ-1 for this instrument (spec S13), tightened by the profile's limits."""
+        plain = Params.from_dict(self.strategy.pj, self.instrument)
+        chosen = self.profile_limits.chosen()
+        if not chosen:
+            return plain
+        return Params.from_dict(tightened(self.strategy.pj, chosen, self.profile, plain.to_dict()), self.instrument)

@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from live.params import Params
 from pj.channels.files import open_shared
 from pj.channels.rundir import RunDir
 from pj.channels.stats import read_stats
@@ -27,7 +26,7 @@ LOG_LINES: Final = 20
 
 def risk_limits(settings: Settings) -> dict[str, int]:
     """Return the limits that the strategy's parameters set, for the time before the engine states its own."""
-    params = Params.from_dict(settings.strategy.pj, settings.instrument)
+    params = settings.params()
     return {
         "max_daily_loss_cents": params.max_daily_loss_cents,
         "max_trades_day": params.max_trades_day,

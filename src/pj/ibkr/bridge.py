@@ -16,7 +16,6 @@ from dataclasses import replace
 from typing import Any, Final, NoReturn
 
 from live.market import Instrument
-from live.params import Params
 from pj.channels.files import WriteFailed
 from pj.channels.rundir import RunDir
 from pj.channels.stats import BEAT_EVERY_S, StatsWriter, read_stats
@@ -66,7 +65,7 @@ class Bridge:
         )
         self._desk: OrderDesk | None = None
         if settings.execution.route == "ibkr":
-            max_qty = Params.from_dict(settings.strategy.pj, instrument).max_qty
+            max_qty = settings.params().max_qty
             self._desk = OrderDesk(settings, run, instrument, clock, self._recorder, max_qty)
         self._stats = StatsWriter(run.state(PROCESS), PROCESS, instance)
         self._session: Session | None = None

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return MISCONFIGURED
     try:
         settings, clock = load_settings(), clock_from_env()
-        params = Params.from_dict(settings.strategy.pj, settings.instrument)
+        params = settings.params()
         run_dir = RunDir(settings.run_dir, settings.instrument).create()
         log = open_log(settings.run_dir, PROCESS)
     except (ConfigError, ClockError, ParamsError) as error:

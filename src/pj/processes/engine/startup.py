@@ -240,6 +240,7 @@ def note_start(core: Core, context: Context, faults: list[str]) -> None:
         "pid": os.getpid(),
         "instance": context.instance,
         "params": core.engine.params.to_dict(),
+        "limits": settings.profile_limits.chosen(),
     }
     core.book.note("START", data, durable=True)
     for fault in faults:

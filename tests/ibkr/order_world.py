@@ -90,6 +90,18 @@ class Desk:
     def wait_ready(self) -> None:
         self.wait("the order desk", lambda: self.gauge("orders_ready") is True)
 
+    def reconnected(self, act: Callable[[], object]) -> None:
+        """Do what breaks the connection and return when the desk stands again."""
+        before = len(self.rows("STATUS"))
+        act()
+        self.wait("the break and the next connection", lambda: len(self.rows("STATUS")) >= before + 2)
+        assert [row["status"] for row in self.rows("STATUS")][-2:] == ["disconnected", "connected"]
+
+    def reconnected_at_ib(self) -> None:
+        """Let the gateway say that it is back at IB, and return when the desk has read everything back."""
+        self.world.control("error", code=1102, text="Connectivity restored, data maintained")
+        self.wait("the re-read", lambda: [row["status"] for row in self.rows("STATUS")][-1:] == ["connected"])
+
     def kill_bridge(self) -> None:
         self.bridges[-1].kill()
         self.bridges[-1].wait(5)

@@ -1,6 +1,7 @@
 """Run the real bridge until it comes to one step of an order's life for the first time, and die there as by SIGKILL.
 
 Environment: ``DIE_AT`` names the step, ``DIE_FLAG`` a file that is made at death; once it stands nobody dies any more.
+``HANG_S`` makes it hang for so many seconds instead of dying.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,9 @@ def die_there(step: str, flag: Path) -> None:
         if first:
             real(*args, **more)
         flag.write_text(step)
+        if "HANG_S" in os.environ:
+            time.sleep(float(os.environ["HANG_S"]))
+            return None if first else real(*args, **more)
         os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
         raise SystemExit(137)
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from engine_chain import Chain
@@ -51,6 +52,12 @@ class IbkrChain(Chain):
         self.bridges.append(process)
         self.servers.append(process)
 
+    def start_mortal(self, program: Path, step: str) -> None:
+        """Start an engine that dies at a step of an order's life."""
+        env = {**self.env(), "DIE_AT": step, "DIE_FLAG": str(self.root / "died")}
+        command = [sys.executable, "-P", str(program)]
+        self.engines.append(subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE))
+
     def kill_bridge(self) -> None:
         """Kill the newest bridge as a crash would."""
         self.bridges[-1].kill()
@@ -75,7 +82,11 @@ class IbkrChain(Chain):
 
     def entries(self) -> list[list[Any]]:
         """Return the entry orders that the gateway ever took."""
-        return [row for row in self.control("orders")["book"] if row[2] == "MKT" and row[7].endswith(":ENTRY")]
+        return [row for row in self.book("MKT") if row[7].endswith(":ENTRY")]
+
+    def book(self, kind: str) -> list[list[Any]]:
+        """Return the orders of one type that the gateway ever took."""
+        return [row for row in self.control("orders")["book"] if row[2] == kind]
 
     def order_ids(self) -> list[int]:
         """Return every order id that the gateway ever took from us."""

@@ -71,6 +71,7 @@ class OrderActs:
         loss = self._order(placed, legs[2], -row.side, row.qty, row.stop)
         with suppress(ConnectionError):  # cut off between them: the next connection reads back what arrived
             for order in (head, profit, loss):
+                self.book.sent(placed.contract, order)
                 self.client.put(self.contract, order)
         return placed
 
@@ -277,6 +278,7 @@ class OrderActs:
         return placed
 
     def _put(self, contract: Contract, order: Any) -> None:
+        self.book.sent(contract.local_symbol, order)
         try:
             self.client.put(contract, order)
         except ConnectionError as error:

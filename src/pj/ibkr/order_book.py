@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from time import monotonic
+from typing import Any, Final
 
 from live.events import Leg
 from live.execution_bridge import key_of_ref
@@ -21,24 +22,29 @@ ENDED: Final = frozenset({"Filled", "Cancelled", "ApiCancelled"})
 TAKEN: Final = frozenset({"PreSubmitted", "Submitted", "Filled"})
 REJECTED: Final = REFUSAL_CODES | {10006, 10147, 10268}
 UNLISTED_TWICE: Final = 2
+SENT_S: Final = 3.0
 _KEY: Final = re.compile(r"\d+:[A-Z]+.*@\d+:[A-Z]+[A-Z0-9]*", re.ASCII)
 Name = tuple[int, int]
 
 
 @dataclass(slots=True)
 class Seen:
-    """Hold what is known of one order; ``missing`` counts the complete lists that lacked it."""
+    """Hold what is known of one order; ``missing`` counts the complete lists that lacked it.
+
+    ``sent_s`` is when we sent it (real monotonic time), until the gateway has told of it; 0 from then on.
+    """
 
     order: OpenOrderSeen
     status: str = ""
     remaining: int = 0
     filled: int = 0
     missing: int = 0
+    sent_s: float = 0.0
 
     @property
     def ended(self) -> bool:
-        """Tell whether it can never fill again."""
-        return self.status in ENDED or self.missing >= UNLISTED_TWICE
+        """Tell whether it was told of and can never fill again."""
+        return not self.sent_s and (self.status in ENDED or self.missing >= UNLISTED_TWICE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,7 @@ class OrderBook:
             known = self._orders[name] = Seen(seen, remaining=_whole(seen.qty))
             if name in self._early:
                 self._apply(known, self._early.pop(name))
-        known.order, known.missing = seen, 0
+        known.order, known.missing, known.sent_s = seen, 0, 0.0
         if seen.client_id == self.own_client:
             self._ledger.saw_id(seen.order_id)
 
@@ -110,8 +116,20 @@ class OrderBook:
         else:
             self._apply(known, seen)
 
+    def sent(self, contract: str, order: Any) -> None:
+        """Count an order that is just leaving as working for SENT_S: a fill may be told before its exits are."""
+        name = (self.own_client, int(order.orderId))
+        if name not in self._orders:
+            side = 1 if order.action == "BUY" else -1
+            limit, stop = (str(price) if price else "" for price in (order.lmtPrice, order.auxPrice))
+            qty = str(int(order.totalQuantity))
+            kind = str(order.orderType)
+            head = (name[1], name[0], 0, contract, side, qty, kind, limit, stop, order.orderRef, order.account)
+            self._orders[name] = Seen(OpenOrderSeen(*head), remaining=int(qty), sent_s=monotonic())
+
     @staticmethod
     def _apply(known: Seen, seen: OrderStatusSeen) -> None:
+        known.sent_s = 0.0
         known.filled = max(known.filled, _whole(seen.filled))
         if known.status not in ENDED:
             known.status = seen.status
@@ -182,12 +200,17 @@ class OrderBook:
 
     def working(self) -> list[Working]:
         """Return the working orders of the root, ours and foreign, oldest first by name."""
-        live = [(name, seen) for name, seen in sorted(self._orders.items()) if not seen.ended]
+        live = [(name, seen) for name, seen in sorted(self._orders.items()) if self._lives(name, seen)]
         return [self._shown(name, seen) for name, seen in live if self._root.fullmatch(seen.order.contract)]
 
     def own(self, contract: str) -> list[Working]:
         """Return this client's working orders in one contract: what we may cancel."""
         return [one for one in self.working() if one.ours and one.contract == contract]
+
+    def _lives(self, name: Name, seen: Seen) -> bool:
+        if seen.sent_s:
+            return monotonic() - seen.sent_s < SENT_S and name[1] not in self.refusals
+        return not seen.ended
 
     def _shown(self, name: Name, seen: Seen) -> Working:
         order = seen.order

@@ -89,7 +89,7 @@ class OrderDesk:
     # -- the connection ----------------------------------------------------------------------------------
 
     def taps(self) -> dict[int, Tap]:
-        """Return the taps to install on a connection, behind the recorder's."""
+        """Return the taps to install on a connection, before the recorder's."""
         readers = {
             3: self._book.on_status,
             5: self._book.on_open_order,
@@ -201,6 +201,8 @@ class OrderDesk:
             self._truth.executed(seen.exec_id, seen.contract, seen.side * int(Decimal(seen.qty)))
 
     def _on_position(self, fields: list[str]) -> None:
+        if self.ready:
+            self._tell_orders()  # before the position: what it is protected by must not be told after it
         seen = read_position(fields)
         if self._recorder.mine(seen.account):
             self._truth.reported(seen.contract, seen.qty)

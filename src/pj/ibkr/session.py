@@ -97,7 +97,7 @@ class Session:
         if self._desk is not None:
             self._desk.connecting(ibkr.client_id)
             maker = OrderingClient
-            taps.update({msg_id: _both(taps[msg_id], tap) for msg_id, tap in self._desk.taps().items()})
+            taps.update({msg_id: _both(tap, taps[msg_id]) for msg_id, tap in self._desk.taps().items()})
         endpoint = Endpoint(ibkr.host, ibkr.port, ibkr.client_id, ibkr.account, ibkr.library, ibkr.connect_timeout_s)
         client = await maker.connect(endpoint, Hooks(taps, self._on_batch, self._on_error))
         self.client = client

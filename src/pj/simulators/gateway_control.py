@@ -10,6 +10,7 @@ write. ``{"verb": "partial", "size": N}`` fills at most N contracts at a time (0
 ``{"verb": "reject", "count": N}`` answers the next N orders with error 201.
 ``{"verb": "stale", "on": true}`` goes on reporting the positions of this moment. ``status`` only reports,
 ``orders`` lists every order ever taken besides.
+``{"verb": "end_order", "client": N, "id": N}`` cancels one order as a human would in TWS.
 What befalls single orders is told in ``order_faults``.
 """
 
@@ -21,6 +22,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 from pj.simulators import replies
+from pj.simulators.answers_orders import publish
 from pj.simulators.gateway_core import Core
 from pj.simulators.gateway_feed import Feed
 from pj.simulators.gateway_session import Session
@@ -85,6 +87,7 @@ class Control:
             **dict.fromkeys(COUNTED, self._plant),
             "slow_status": self._slow_status,
             "roll_ids": self._roll_ids,
+            "end_order": self._end_order,
         }
 
     def obey(self, line: bytes | str) -> dict[str, Any]:
@@ -161,6 +164,10 @@ class Control:
     def _roll_ids(self, command: dict[str, Any]) -> None:
         to = max(1, _whole(command, "to", 1))
         self._core.next_ids.update(dict.fromkeys({*self._core.next_ids, *self._core.clients}, to))
+
+    def _end_order(self, command: dict[str, Any]) -> None:
+        client, number = _whole(command, "client", None), _whole(command, "id", None)
+        publish(self._core, self._core.book.cancel(client, number, self._core.clock.now_ns()))
 
     def _stale(self, command: dict[str, Any]) -> None:
         held = self._core.book.account.positions

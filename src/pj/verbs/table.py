@@ -55,7 +55,7 @@ VERBS: Final[tuple[Verb, ...]] = (
         (
             *_TAPE,
             Argument("--speed", "run seconds per real second", kind="float"),
-            Argument("--route", "where orders go", choices=("paper", "traderspost")),
+            Argument("--route", "where orders go", choices=("paper", "traderspost", "ibkr")),
             Argument("--run-dir", "new or empty folder for the run", kind="path", metavar="DIR"),
             Argument("--headless", "no console, only the report", kind="flag"),
             Argument("--sheets", "write the audit to the simulated spreadsheet", kind="switch", default=True),

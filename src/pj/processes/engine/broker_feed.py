@@ -50,6 +50,7 @@ class BrokerFeed:
         self.orders: tuple[WorkingOrder, ...] | None = None
         self.bad_rows = 0
         self._silent = False
+        self._told = False
         self._instrument = instrument
         self._clock = clock
         self._ours = re.compile(rf"{re.escape(instrument.symbol)}[FGHJKMNQUVXZ]\d")
@@ -77,7 +78,9 @@ class BrokerFeed:
                 fill = isinstance(event, ExecutionReported) and event.order_ref in ours and event.exec_id not in seen
                 if fill or (isinstance(event, Answer) and self._news(event, ours, settled)):
                     events.append(event)
-        return [*events, TruthChanged(self.connected, self._clock.now_ns()), *self._now()]
+        # Before its first connection a source was not lost: nothing is known yet, which forbids entries by itself.
+        truth = [TruthChanged(self.connected, self._clock.now_ns())] if self._told else []
+        return [*events, *truth, *self._now()]
 
     def poll(self) -> list[BrokerEvent]:
         """Return the events of the rows appended since, in order."""
@@ -152,6 +155,7 @@ class BrokerFeed:
 
     def _status(self, status: str) -> list[BrokerEvent]:
         before, self.connected = self.connected, status == "connected"
+        self._told = True
         if not self.connected:
             self.position = self.orders = None
             self._held.clear()

@@ -81,6 +81,16 @@ def test_exits_become_exactly_what_is_asked(desk: Desk) -> None:
     assert len(made) == 2, "the first stop was amended twice, the last made once"
 
 
+def test_exits_are_never_placed_on_what_is_not_held(insync: Desk) -> None:
+    desk = insync
+    assert desk.answered(desk.exits(1, 1, 20_000, 240_000), "REFUSED", "TAKEN") == "REFUSED:POSITION"
+    desk.answered(desk.enter(2), "TAKEN")
+    desk.wait("the fill", lambda: desk.held() == 1)
+    assert desk.answered(desk.exits(2, 2, 20_000, 240_000), "REFUSED", "TAKEN") == "REFUSED:POSITION"
+    assert desk.answered(desk.exits(2, 1, 240_000, 0, side=-1, leg="EXITS2"), "REFUSED", "TAKEN") == "REFUSED:POSITION"
+    assert desk.orders() == [(-1, "LMT", "1"), (-1, "STP", "1")]
+
+
 def test_what_may_not_be_obeyed_is_refused(insync: Desk) -> None:
     desk = insync
     old = desk.clock.now_ns() - 6_000_000_000

@@ -110,9 +110,12 @@ def test_parts_are_told_and_closed_as_they_are(desk: Desk) -> None:
     desk.world.control("partial", size=0)
     desk.answered(desk.close(1), "TAKEN")
     desk.wait("flat", lambda: desk.held() == 0)
-    bought = sum(int(qty) for side, qty in fills(desk) if side == "BUY")
-    sold = sum(int(qty) for side, qty in fills(desk) if side == "SELL")
-    assert 1 <= bought == sold <= 4
+
+    def total(of: str) -> int:
+        return sum(int(qty) for side, qty in fills(desk) if side == of)
+
+    desk.wait("all fills", lambda: total("BUY") == total("SELL"))
+    assert 1 <= total("BUY") <= 4
     assert desk.orders() == []
 
 

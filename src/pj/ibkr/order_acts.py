@@ -103,10 +103,18 @@ class OrderActs:
     # -- exits -------------------------------------------------------------------------------------------
 
     async def place_exits(self, row: OrderRow, at: tuple[str, int]) -> Verdict:
-        """Make stop and target be exactly what the row says; an entry still working is over with it."""
+        """Make stop and target be exactly what the row says; an entry still working is over with it.
+
+        More than the account holds is never covered; where report and executions disagree, protection comes first.
+        """
         entries = [one for one in self.book.own(row.contract) if one.leg is Leg.ENTRY]
         if entries and not await self._cancel(entries):
             return Answered.UNKNOWN, "ENTRY_WORKS", 0
+        if not await self.reread():
+            return Answered.UNKNOWN, "NOT_READ_BACK", 0
+        held = self.truth.now(row.contract)
+        if held is not None and held * row.side < row.qty:
+            return Answered.REFUSED, "POSITION", 0  # exits on what is not held would open a position
         contract = await self._find(row.contract)
         wanted = {kind: price for kind, price in ((Leg.STOP, row.stop), (Leg.TARGET, row.target)) if price and row.qty}
         kept, doomed = self._sorted(row, wanted)

@@ -135,6 +135,7 @@ class BrokerFeed:
         return events
 
     def _read(self, row: Row) -> list[BrokerEvent]:
+        self._repeated_at = time.monotonic()  # in the middle of news nothing is "still so"
         match row["kind"]:
             case "STATUS":
                 return self._status(row["status"])

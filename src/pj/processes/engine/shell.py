@@ -185,7 +185,7 @@ class Shell:
         if parts.broker is not None:
             self.judge.refresh()
             bridge = self.judge.bridge
-            alive = bridge is not None and bridge.age_s() <= self.context.settings.engine.stale_bridge_s
+            alive = bridge is None or bridge.age_s() <= self.context.settings.engine.stale_bridge_s
             return [*parts.broker.poll(), *parts.broker.heartbeat(alive=alive), *parts.broker.repeat()]
         again = _stated(parts)
         return [] if again is None else [again]

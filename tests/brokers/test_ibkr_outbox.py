@@ -15,6 +15,8 @@ from pj.brokers.port import Order, Outcome
 from pj.channels.appender import AppendFile
 from pj.channels.fence import Fence, grant
 from pj.channels.files import WriteFailed
+from pj.channels.journal import JournalDamaged
+from pj.channels.jsonl import sealed
 from pj.channels.orders import Asked, BadOrderRow, OrderRow, OrderRows, read_order_row
 from pj.channels.rundir import RunDir
 
@@ -145,9 +147,45 @@ def test_a_row_that_makes_no_sense_is_no_order(run: RunDir, change: dict[str, ob
     adapter.send(ENTRY, NOW)
     adapter.close()
     line = run.day_at(NOW).orders.read_bytes()
-    bad = json.dumps({**json.loads(line), **change}).encode()
+    found = json.loads(line)
+    found.pop("crc32")
+    assert sealed(found) == line
+    bad = sealed({**found, **change}).rstrip(b"\n")
     with pytest.raises(BadOrderRow):
         read_order_row(bad)
     told: list[str] = []
     assert [row.key for row in OrderRows(told.append).feed(bad + b"\nnonsense\n" + line)] == [ENTRY.key]
     assert len(told) == 2
+
+
+def test_a_bit_flipped_anywhere_in_the_handed_orders_is_named_and_nobody_trades(run: RunDir) -> None:
+    adapter = outbox(run)
+    for order in [ENTRY, *EXITS]:
+        adapter.send(order, NOW)
+    adapter.close()
+    path = run.day_at(NOW).orders
+    data = path.read_bytes()
+    for at in range(len(data)):
+        wrong = bytearray(data)
+        wrong[at] ^= 1 << (at % 8)
+        path.write_bytes(wrong)
+        line_no = data[:at].count(b"\n") + 1
+        with pytest.raises(JournalDamaged, match=f"line {line_no}"):
+            outbox(run)
+
+
+def test_a_row_torn_at_any_byte_was_never_handed_over(run: RunDir) -> None:
+    adapter = outbox(run)
+    adapter.send(EXITS[0], NOW)
+    size = run.day_at(NOW).orders.stat().st_size
+    adapter.send(ENTRY, NOW)
+    adapter.close()
+    path = run.day_at(NOW).orders
+    data = path.read_bytes()
+    for cut in range(size, len(data)):
+        path.write_bytes(data[:cut])
+        again = outbox(run)
+        assert not again.handed_over(ENTRY.key)
+        assert again.send(ENTRY, NOW).outcome is Outcome.HANDED
+        again.close()
+        assert [row.order for row in rows(run)] == [Asked.EXIT, Asked.ENTRY]

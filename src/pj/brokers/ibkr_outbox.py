@@ -17,7 +17,9 @@ from pj.brokers.port import Answer, Order, Outcome
 from pj.channels.appender import AppendFile
 from pj.channels.fence import Fence
 from pj.channels.files import Locked, WriteFailed, open_shared
-from pj.channels.orders import Asked, OrderRow, OrderRows, order_row
+from pj.channels.journal import JournalDamaged
+from pj.channels.jsonl import sealed_lines
+from pj.channels.orders import Asked, BadOrderRow, OrderRow, order_row, read_order_row
 from pj.channels.rundir import DayPaths, RunDir
 
 DAYS_READ_BACK: Final = 4
@@ -29,8 +31,10 @@ class IbkrOutbox:
     name = "ibkr"
 
     def __init__(self, run_dir: RunDir, fence: Fence, limits: SendLimits) -> None:
-        """Read which entries were handed over before; no file is opened for writing yet."""
-        self.bad_rows = 0
+        """Read which entries were handed over before; no file is opened for writing yet.
+
+        Raises JournalDamaged: on files that are not what was written nobody knows what was handed over.
+        """
         self._run_dir = run_dir
         self._fence = fence
         self._limits = limits
@@ -94,7 +98,10 @@ class IbkrOutbox:
                 data = file.read()
         except FileNotFoundError:
             return []
-        return OrderRows(self._count_bad).feed(data[: data.rfind(b"\n") + 1])
-
-    def _count_bad(self, _why: str) -> None:
-        self.bad_rows += 1
+        rows = []
+        for number, line in enumerate(sealed_lines(data), 1):
+            try:
+                rows.append(read_order_row(line))
+            except BadOrderRow as error:
+                raise JournalDamaged(day.orders, number, str(error)) from error
+        return rows

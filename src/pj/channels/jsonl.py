@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,37 @@ from pj.channels.appender import read_range
 from pj.channels.files import WriteFailed, fsync_file, lock_file, open_append_fd, write_all
 
 LOCK_WAIT_S: Final = 2.0
+_SEAL: Final = b',"crc32":"'
+_SEAL_BYTES: Final = len(_SEAL) + 10
+
+
+def sealed(row: dict[str, Any]) -> bytes:
+    """Return ``row`` as one line that ends in a CRC-32 over the rest, so that no flipped bit passes for an order."""
+    body = json.dumps(row, separators=(",", ":"), ensure_ascii=False).encode()
+    return body[:-1] + _SEAL + f"{zlib.crc32(body):08x}".encode() + b'"}\n'
+
+
+def unsealed(line: bytes) -> dict[str, Any]:
+    """Return the row of one line (with or without its newline) that ``sealed`` made; raise ValueError."""
+    text = line.removesuffix(b"\n")
+    body, seal = text[:-_SEAL_BYTES] + b"}", text[-_SEAL_BYTES:]
+    if seal != _SEAL + f"{zlib.crc32(body):08x}".encode() + b'"}':
+        raise ValueError("its checksum does not fit")
+    found: dict[str, Any] = json.loads(body)
+    return found
+
+
+def sealed_lines(data: bytes) -> list[bytes]:
+    """Return the lines of a file of sealed rows; an unfinished last one is left out, as its writer will cut it.
+
+    A whole last row whose newline alone is wrong was written and is damaged: it is returned, and ``unsealed`` refuses.
+    """
+    *lines, torn = data.split(b"\n")
+    try:
+        unsealed(torn[:-1])
+    except ValueError:
+        return lines
+    return [*lines, torn]
 
 
 def append_row(path: Path, row: dict[str, Any]) -> None:

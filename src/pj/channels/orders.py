@@ -6,13 +6,13 @@ and instance of the engine's fence), so that the bridge obeys only the engine of
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, Final, assert_never
+from typing import Final, assert_never
 
 from live.commands import CancelOrders, ClosePosition, PlaceBracket, PlaceExits
+from pj.channels.jsonl import sealed, unsealed
 
 ORDERS_FILE: Final = "orders.jsonl"
 
@@ -61,7 +61,7 @@ class OrderRow:
 
     def line(self) -> bytes:
         """Return the row as one line with its newline."""
-        return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+        return sealed(asdict(self))
 
 
 def order_row(
@@ -96,7 +96,7 @@ def order_row(
 def read_order_row(line: bytes) -> OrderRow:
     """Return the row of one line; raise BadOrderRow for anything but a whole row that makes sense."""
     try:
-        found: dict[str, Any] = json.loads(line)
+        found = unsealed(line)
         row = OrderRow(**{**found, "order": Asked(found["order"])})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadOrderRow(f"{line[:120]!r} is no order row: {error}") from error

@@ -8,15 +8,16 @@ were dropped). Old lines go at the start of a process, never while it runs.
 
 from __future__ import annotations
 
-import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from live.events import Leg
 from live.market import NS_PER_S
 from pj.channels.appender import AppendFile
-from pj.channels.files import open_shared, replace_atomic
+from pj.channels.files import WriteFailed, open_append_fd, open_shared, replace_atomic, write_all
+from pj.channels.jsonl import sealed, sealed_lines, unsealed
 from pj.channels.orders import Answered, Asked
 from pj.channels.rundir import RunDir
 
@@ -55,7 +56,7 @@ class Placed:
 @dataclass(slots=True)
 class _Known:
     high: int = 0
-    bad: int = 0
+    bad: list[int] = field(default_factory=list)
     cursor: tuple[str, int] = ("", 0)
     placed: list[Placed] = field(default_factory=list)
     answers: dict[str, str] = field(default_factory=dict)
@@ -72,7 +73,7 @@ class PlacedLedger:
         known = _drop_old(path, now_ns)
         self.high = known.high
         self.cursor = known.cursor
-        self.damaged = f"{path} has {known.bad} lines that cannot be read; see RUNBOOK" if known.bad else ""
+        self.damaged = f"{path}, line {known.bad[0]}: damaged; see RUNBOOK" if known.bad else ""
         self._answers = known.answers
         self._entries = {placed.key: placed for placed in known.placed if placed.order is Asked.ENTRY}
         self._legs = {(one.client_id, leg.order_id): (one, leg) for one in known.placed for leg in one.legs}
@@ -108,7 +109,7 @@ class PlacedLedger:
             "seq": placed.seq,
             "ts_ns": placed.ts_ns,
         }
-        self._file.append(_line(row))
+        self._file.append(sealed(row))
         self._file.sync()
         self.high = max([self.high, *(leg.order_id for leg in placed.legs)])
         if placed.order is Asked.ENTRY:
@@ -119,7 +120,7 @@ class PlacedLedger:
         """Remember an answer; not synced, since a lost one is only given again. Raises WriteFailed."""
         self._answers[key] = answer.value
         row = {"kind": "ANSWER", "key": key, "answer": answer.value, "day": at[0], "seq": at[1], "ts_ns": ts_ns}
-        self._file.append(_line(row))
+        self._file.append(sealed(row))
 
     def saw_id(self, order_id: int) -> None:
         """Keep above an id of ours that the gateway shows, should this file have been lost."""
@@ -130,15 +131,11 @@ class PlacedLedger:
         self._file.close()
 
 
-def _line(row: dict[str, Any]) -> bytes:
-    return json.dumps(row, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
-
-
 def _read(lines: list[bytes]) -> _Known:
     known = _Known()
-    for line in lines:
+    for number, line in enumerate(lines, 1):
         try:
-            row = json.loads(line)
+            row = unsealed(line)
             if row["kind"] == "HIGH":
                 known.high = max(known.high, int(row["id"]))
                 continue
@@ -152,7 +149,7 @@ def _read(lines: list[bytes]) -> _Known:
             known.placed.append(Placed(*head, legs, *at, int(row["ts_ns"])))
             known.high = max([known.high, *(leg.order_id for leg in legs)])
         except (ValueError, KeyError, TypeError, IndexError):
-            known.bad += 1
+            known.bad.append(number)
     return known
 
 
@@ -166,18 +163,30 @@ def _drop_old(path: Path, now_ns: int) -> _Known:
             data = file.read()
     except FileNotFoundError:
         return _Known()
-    lines = data[: data.rfind(b"\n") + 1].splitlines()
+    lines = sealed_lines(data)
     known = _read(lines)
     kept = [line for line in lines if not _older(line, now_ns - KEPT_NS)]
+    if known.bad and not data.endswith(b"\n"):
+        _keep_as_line(path)  # else it would be cut as unfinished, and the damage with it
     if len(kept) + 1 < len(lines) and not known.bad:
-        body = b"".join(line + b"\n" for line in [_line({"kind": "HIGH", "id": known.high}).rstrip(), *kept])
+        body = b"".join(line + b"\n" for line in [sealed({"kind": "HIGH", "id": known.high}).rstrip(), *kept])
         replace_atomic(path, body, durable=True)
     return known
 
 
+def _keep_as_line(path: Path) -> None:
+    fd = open_append_fd(path)
+    try:
+        write_all(fd, b"\n")
+    except OSError as error:
+        raise WriteFailed(path, error) from error
+    finally:
+        os.close(fd)
+
+
 def _older(line: bytes, limit_ns: int) -> bool:
     try:
-        row = json.loads(line)
+        row = unsealed(line)
         return row["kind"] == "HIGH" or int(row["ts_ns"]) < limit_ns
     except (ValueError, KeyError, TypeError):
         return False

@@ -67,7 +67,7 @@ def positions(folder: Path) -> dict[str, int]:
 @pytest.mark.parametrize("route", ["traderspost", pytest.param("ibkr", marks=pytest.mark.campaign)])
 def test_flatten_with_everything_killed_in_the_middle_of_a_trade(tmp_path: Path, route: str) -> None:
     folder = tmp_path / "run dir"
-    words = ("--from", "09:40", "--to", "10:30", "--speed", "20", "--route", "traderspost", "--no-sheets")
+    words = ("--from", "09:40", "--to", "10:30", "--speed", "20", "--route", route, "--no-sheets")
     command = [*PJ, "demo", "--run-dir", str(folder), "--headless", "--json", *words]
     demo = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -77,7 +77,7 @@ def test_flatten_with_everything_killed_in_the_middle_of_a_trade(tmp_path: Path,
         clock = clock_from_env(env)
         begun, begun_run_s = time.monotonic(), clock.now_ns() / 1e9
         done = subprocess.run(
-            [*PJ, "flatten", "--yes", "--json", "--set", f"execution.route={route}"],
+            [*PJ, "flatten", "--yes", "--json"],
             env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         took_s = time.monotonic() - begun

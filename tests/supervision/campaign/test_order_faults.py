@@ -46,6 +46,7 @@ STABLE_S: Final = 10.5
 STALK_S: Final = 60.0
 #: What is left of the tape when a demo ends (run time).
 REST_NS: Final = 25 * 60 * 10**9
+NEVER: Final = {"REVERSED", "OVERFILL"}
 #: bracket: the target is a tick away, the gateway closes the trade; timed: it is far, the engine closes after a minute.
 VARIANTS: Final[dict[str, dict[str, object]]] = {
     "bracket": {},
@@ -229,6 +230,8 @@ def judge(one: Demo, truth: dict[str, Any]) -> dict[str, Any]:
         "bars": check_bars(one),
         "journal": check_journal(one),
     }
+    wrong = [line["data"] for line in journal if line["type"] == "ALARM" and line["data"]["code"] in NEVER]
+    assert not wrong, f"nobody but the engine traded, yet it saw its account turned around: {wrong}"
     assert not alarms["REPLAY_MISMATCH"], [line for line in journal if line["data"].get("code") == "REPLAY_MISMATCH"]
     return found
 

@@ -2,12 +2,12 @@
 
 ``acked`` = the service confirmed these positions; ``verified`` = they were read back and equal the files. ``sent``
 lies beyond ``acked`` only while a batch is under way; it is stored before the batch leaves, so that a restart repeats
-exactly that batch to exactly those rows.
+exactly that batch to exactly those rows. The file ends in a checksum: marks that were torn or changed are no marks, and
+the whole tab is read to find them again.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pj.channels.files import open_shared, replace_atomic
+from pj.channels.jsonl import sealed, unsealed
 from pj.sheets.streams import Cursor
 
 VERSION: Final = 1
@@ -47,7 +48,7 @@ def load(path: Path, spreadsheet_id: str, titles: list[str]) -> Watermarks | Non
     """Return the stored marks; None when there are none for this spreadsheet that can be used."""
     try:
         with open_shared(path) as file:
-            found = json.loads(file.read())
+            found = unsealed(file.read())
         if found["version"] != VERSION or found["spreadsheet_id"] != spreadsheet_id:
             return None
         tabs = {title: _marks(found["tabs"][title]) for title in titles}
@@ -74,7 +75,7 @@ def save(path: Path, marks: Watermarks) -> None:
         },
         "writes": marks.writes,
     }
-    replace_atomic(path, json.dumps(body, separators=(",", ":")).encode())
+    replace_atomic(path, sealed(body))
 
 
 def _marks(found: Mapping[str, Any]) -> Marks:

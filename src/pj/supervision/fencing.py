@@ -81,16 +81,28 @@ class BirthRecord:
 
 
 def read_births(path: Path) -> list[Birth]:
-    """Return the recorded children; raise OrphanTrouble when the record cannot be read."""
+    """Return the recorded children; raise OrphanTrouble when the record cannot be read.
+
+    A record older than this machine's start, as a power cut may tear it, names nobody who could still live.
+    """
     try:
         rows = json.loads(path.read_bytes())
         return [Birth(str(r["name"]), int(r["pid"]), float(r["created_s"]), str(r["instance"])) for r in rows]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:
+        if _is_of_an_earlier_boot(path):
+            return []
         raise OrphanTrouble(
             f"{path} cannot be read ({error}); see that no PJ process of the last run lives, then remove the file"
         ) from error
+
+
+def _is_of_an_earlier_boot(path: Path) -> bool:
+    try:
+        return path.stat().st_mtime < psutil.boot_time() - START_TIME_TOLERANCE_S
+    except (OSError, psutil.Error):
+        return False
 
 
 def living(birth: Birth) -> psutil.Process | None:

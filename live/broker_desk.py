@@ -52,6 +52,7 @@ class BrokerDesk:
         "contract",
         "ended",
         "guard",
+        "guessed",
         "halted",
         "last_price",
         "order",
@@ -69,6 +70,7 @@ class BrokerDesk:
         self.ended: Order | None = None
         self.stray: Stray | None = None
         self.closed = ("", "")
+        self.guessed = (0, 0)
         self.contract = ""
         self.halted = ""
         self.last_price = 0
@@ -208,8 +210,11 @@ class BrokerDesk:
         self._exec_ids[fill.exec_id] = None
         self.watcher.filled(fill.ts_ns, 0 if self.order is None else self.order.believed)
         ref = key_of_ref(fill.order_ref)
+        beyond = self._swallow_late(fill, ref, out)
+        if not beyond:
+            return
         if self.order is None and not self._verdicts.revive(fill, ref, out):
-            self._stray_fill(fill, ref, out)
+            self._stray_fill(fill, ref, beyond, out)
             return
         order = self.order
         foreign = self.rules.tells_refs and order is not None and not ref.startswith(order.stem)
@@ -297,6 +302,7 @@ class BrokerDesk:
         self.guard.exited(trade.net_cents, at_ns)
         out.append(RecordTrade(trade))
         self.closed = (order.stem, order.signal.contract)
+        self.guessed = (-order.signal.side, order.guessed.qty)
         self.order = None
         self.watcher.doubt(on=False)
         self.watcher.calm()
@@ -317,11 +323,28 @@ class BrokerDesk:
         if order.over(at_ns, self.rules.patience_ns):
             self.book(order, order.position, out)
 
-    def _stray_fill(self, fill: ExecutionReported, ref: str, out: list[Command]) -> None:
-        """Take a fill while no order lives: the other leg of the trade just closed, or nobody of ours."""
+    def _swallow_late(self, fill: ExecutionReported, ref: str, out: list[Command]) -> int:
+        """Take the real execution of an exit that was booked by guess; return the quantity that this does not explain.
+
+        The trade stays booked as it was, at the worst plan; the alarm carries the real price.
+        """
+        side, left = self.guessed
+        stem = self.closed[0]
+        named = bool(stem) and ref.startswith(stem)
+        if fill.side != side or not (named or (self.order is None and not self.rules.tells_refs)):
+            return fill.qty
+        late = min(left, fill.qty)
+        if late:
+            self.guessed = (side, left - late)
+            text = f"{late} of {stem.rstrip(':')} left at {fill.price_ticks} ticks; the trade was booked ESTIMATED"
+            out.append(RaiseAlarm("LATE_EXECUTION", text, fill.ts_ns))
+        return fill.qty - late
+
+    def _stray_fill(self, fill: ExecutionReported, ref: str, qty: int, out: list[Command]) -> None:
+        """Take ``qty`` of a fill while no order lives: the other leg of the trade just closed, or nobody of ours."""
         stem, contract = self.closed
         if stem and ref.startswith(stem):
-            self._verdicts.reverse(stem, contract, fill.side * fill.qty, fill.ts_ns, out)
+            self._verdicts.reverse(stem, contract, fill.side * qty, fill.ts_ns, out)
         else:
             self._foreign(fill, out)
 
@@ -338,6 +361,7 @@ class BrokerDesk:
             "ended": None if self.ended is None else order_row(self.ended),
             "stray": None if stray is None else [stray.stem, stray.contract, leaving_row(stray.leaving)],
             "closed": list(self.closed),
+            "guessed": list(self.guessed),
             "contract": self.contract,
             "halted": self.halted,
             "last_price": self.last_price,
@@ -355,6 +379,8 @@ class BrokerDesk:
         self.stray = None if stray is None else Stray(stray[0], stray[1], leaving_of(stray[2]) or Leaving(""))
         stem, contract = cast("list[str]", state["closed"])
         self.closed = (stem, contract)
+        side, left = cast("list[int]", state["guessed"])
+        self.guessed = (side, left)
         self.contract = cast("str", state["contract"])
         self.halted = cast("str", state["halted"])
         self.last_price = cast("int", state["last_price"])

@@ -324,3 +324,31 @@ def test_a_snapshot_anywhere_in_a_stormy_play_changes_nothing() -> None:
         assert broken.step(event) == straight.step(event)
         assert broken.engine.snapshot() == straight.engine.snapshot()
     assert straight.trades()
+
+
+@pytest.mark.parametrize(("rules", "ref"), [({}, KEY), ({"places_exits": False, "tells_refs": False}, "")])
+def test_the_late_execution_of_an_exit_booked_by_guess_is_no_reversal(rules: dict[str, bool], ref: str) -> None:
+    stage = opened(**rules)
+    stage.held(0, 20)
+    stage.held(0, 31)
+    (trade,) = stage.trades()
+    assert trade.exit_reason == "PHANTOM"
+    said = stage.fill(3, 930, 60, ref, -1)
+    assert [one.code for one in of(said, RaiseAlarm)] == ["LATE_EXECUTION"]
+    assert of(said, ClosePosition) == of(said, ThrowKillSwitch) == []
+    state = json.loads(json.dumps(stage.engine.snapshot()))
+    stage.engine.restore(state)
+    said = stage.fill(2, 931, 61, ref, -1)
+    assert [one.code for one in of(said, RaiseAlarm)] == ["LATE_EXECUTION"]
+    assert stage.engine.stance[0] is Stance.ACTIVE
+    assert stage.trades() == [trade]
+
+
+def test_what_goes_beyond_the_guess_is_a_reversal() -> None:
+    stage = opened()
+    stage.held(0, 20)
+    stage.held(0, 31)
+    said = stage.fill(7, 930, 60, KEY, -1)
+    assert [one.code for one in of(said, RaiseAlarm)] == ["LATE_EXECUTION", "REVERSED"]
+    assert "-2 beyond" in of(said, RaiseAlarm)[1].text
+    assert of(said, ThrowKillSwitch)

@@ -145,11 +145,12 @@ class Account:
             self._scheduler.after(self._rng.uniform(0.2, 8), lambda: self._fill(order, order.qty, self.price))
             return
         both = sibling is not None and self._rng.random() < self.manners.both_exits
-        self._fill(order, order.qty, price)
+        whole = order.qty
+        self._fill(order, whole, price)
         if both and sibling is not None:
-            sibling.ended = ""
+            sibling.ended, sibling.qty = "", whole
             self.orders[sibling.order_id] = sibling
-            self._fill(sibling, max(1, sibling.qty), self.price)
+            self._fill(sibling, whole, self.price)
 
     def _sibling(self, order: Working) -> Working | None:
         return next(

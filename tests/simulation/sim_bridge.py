@@ -195,9 +195,15 @@ class Bridge:
         delay = self.rng.uniform(1, 9) if self.rng.random() < self.news.late else self.rng.uniform(0.02, 0.3)
         at = max(self.scheduler.now + int(delay * S), self._channel_ns.get(channel, 0) + 1)
         self._channel_ns[channel] = at
-        times = 2 if self.rng.random() < self.news.twice else 1
-        for _ in range(times):
-            self.scheduler.at(at, lambda: self._deliver(deliver))
+        self.scheduler.at(at, lambda: self._deliver(deliver))
+        if self.rng.random() < self.news.twice:
+            self.scheduler.at(at + int(self.rng.uniform(0, 30) * S), lambda: self._again(deliver))
+
+    def _again(self, deliver: Callable[[], None]) -> None:
+        """Deliver once more, past what the recorder knows to be written already."""
+        if self.connected:
+            self.recorder._fills.clear()
+        self._deliver(deliver)
 
     def _deliver(self, deliver: Callable[[], None]) -> None:
         if self.connected:

@@ -31,6 +31,7 @@ DOUBTFUL = frozenset(
     {"PHANTOM", "POSITION_MISMATCH", "FOREIGN_EXECUTION", "UNKNOWN_POSITION", "ENTRY_LOST", "EXIT_STUCK", "OVERFILL",
      "REVERSED", "PARTIAL", "PARTIAL_EXIT", "PHANTOM_ORPHANS", "REPLAY_MISMATCH"}
 )  # fmt: skip
+MAX_AGE_S = 5.5
 MAX_SNAPSHOT = 200_000
 
 
@@ -43,6 +44,7 @@ class Judge:
         self.debug = False
         self.hopeless = False
         self.entries: dict[str, int] = {}
+        self.left: set[str] = set()
         self.human = False
         self.lines: list[JournalLine] = []
         self._failed_ends = 0
@@ -58,16 +60,23 @@ class Judge:
         """Judge a request at the moment its bytes leave."""
         key, action = call.body["extras"]["key"], call.body["action"]
         self.world.log(f"bytes leave: {action} {key} ({call.fault})")
-        self._order_left(key, entry=action in ENTRY_ACTIONS, instance=call.instance)
+        self.order_left(key, entry=action in ENTRY_ACTIONS, instance=call.instance)
 
-    def _order_left(self, key: str, *, entry: bool, instance: str) -> None:
+    def order_left(self, key: str, *, entry: bool, instance: str) -> None:
+        """Judge one order at the moment it leaves the product."""
         world = self.world
+        self.left.add(key)
         if not self._intent_is_durable(key):
             self.fail(f"{key} left before its INTENT was on the disk")
         if self._fence_holder() != instance:
             self.fail(f"{key} was sent by {instance} while {self._fence_holder()} holds the fence")
         if not entry:
+            if not self._intent_is_durable(key.rpartition(":")[0] + ":ENTRY"):
+                self.fail(f"{key} touches what no entry of ours explains")
             return
+        age_s = world.clock.now_ns() / S - int(key.rpartition("@")[2].partition(":")[0])
+        if age_s > MAX_AGE_S:
+            self.fail(f"entry {key} left {age_s:.1f} s after its signal")
         if key in self.entries:
             self.fail(f"entry {key} was sent twice")
         forbidden = entry_forbidden(world.run_dir)
@@ -216,6 +225,17 @@ class Judge:
         twice = [key for key, count in intents.items() if count > 1]
         if twice:
             self.fail(f"the journal has two INTENTs of {twice[0]}")
+        for line in lines:
+            if line.data.get("code") == "KEY_REUSED":
+                self.fail(f"a key was used twice: {line.data['text']}")
+            late = line.ts_ns > self.world.clock.now_ns() - SEEN_NS
+            if (
+                line.type == "INTENT"
+                and line.data["order"] != "ENTRY"
+                and line.data["key"] not in self.left
+                and not late
+            ):
+                self.fail(f"{line.data['key']} was intended and never left")
         for call in self.world.webhook.calls:
             if call.body["extras"]["key"] not in intents:
                 self.fail(f"{call.body['extras']['key']} was sent, the journal knows no INTENT of it")

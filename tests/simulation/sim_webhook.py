@@ -31,7 +31,7 @@ class Call:
     body: dict[str, Any]
     fault: str
     instance: str
-    done: bool = False
+    done_ns: int = 0
     status: int = 0
     answer: bytes = b""
 
@@ -55,15 +55,13 @@ class Webhook:
         call = Call(body, self.draw(body["action"]), instance)
         self.calls.append(call)
         self.left(call)
+        arrives, rng = self._scheduler.now + int(self._rng.uniform(0.01, 0.1) * S), self._rng
+        waits = {"slow": rng.uniform(0.5, 4.5), "very-slow": rng.uniform(5, 9), "timeout-before": 60.0}
+        call.done_ns = arrives + int(waits.get(call.fault, 0.02) * S)
         if call.fault not in {"timeout-before", "reset-before"}:
-            self._scheduler.after(self._rng.uniform(0.01, 0.1), lambda: self._arrive(call))
+            self._scheduler.at(arrives, lambda: self.arrived(call))
+            self._scheduler.at(call.done_ns, lambda: self._process(call))
         return call
-
-    def _arrive(self, call: Call) -> None:
-        self.arrived(call)
-        fault = call.fault
-        wait = {"slow": self._rng.uniform(0.5, 4.5), "very-slow": self._rng.uniform(5, 9)}.get(fault, 0.02)
-        self._scheduler.after(wait, lambda: self._process(call))
 
     def _process(self, call: Call) -> None:
         refused = {"429": 429, "500": 500, "html-502": 502, "400": 400}
@@ -80,7 +78,6 @@ class Webhook:
                 call.answer = b"{}"
             if call.fault not in {"rejected-later", "html-200"}:
                 self._scheduler.after(self._rng.uniform(0.05, 1.5), lambda: self._trade(call.body))
-        call.done = True
 
     def _trade(self, body: dict[str, Any]) -> None:
         account, contract, key = self._account, self._symbol(body["ticker"]), body["extras"]["key"]
@@ -136,7 +133,6 @@ class Session:
         return None
 
     def get(self, _url: str, **_more: object) -> Reply:
-        self._sleep(0.05)
         return Reply(200, b"")
 
     def post(self, _url: str, data: bytes, timeout: tuple[float, float], **_more: object) -> Reply:
@@ -150,11 +146,11 @@ class Session:
         call = self._webhook.begin(data, self._instance)
         self._point("send-after")
         deadline = self._scheduler.now + int(timeout[1] * S)
-        while self._scheduler.now < deadline:
-            self._sleep(0.05 if self._scheduler.now - deadline > -4 * S else 0.02)
-            if call.fault.startswith("reset") and (call.done or call.fault == "reset-before"):
-                raise requests.ConnectionError("reset by peer")
-            if call.done and call.fault not in {"timeout-after", "timeout-before"}:
-                self._point("answer")
-                return Reply(call.status, call.answer)
+        answered = deadline if call.fault == "timeout-after" else min(deadline, call.done_ns + S // 50)
+        self._sleep((answered - self._scheduler.now) / S)
+        if call.fault.startswith("reset"):
+            raise requests.ConnectionError("reset by peer")
+        if answered < deadline:
+            self._point("answer")
+            return Reply(call.status, call.answer)
         raise requests.ReadTimeout("no answer")

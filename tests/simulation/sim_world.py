@@ -38,6 +38,7 @@ from pj.processes.engine import shell as shell_module
 MNQ = INSTRUMENTS["MNQ"]
 HOOK = "http://127.0.0.1:9/trading/webhook/0b6c6f0e-6d7c-4b8e-9a53-5b7c3fd10a11/simulated-password"
 TELLING = (b'"SIGNAL"', b'"INTENT"', b'"SENT"', b'"ACKED"', b'"REFUSED"', b'"UNKNOWN"', b'"EXECUTION"', b'"TRADE"')
+ROUTES = ("traderspost",)
 QUIET_WAIT_S, OPEN_WAIT_S, BUSY_WAIT_S = 15.0, 2.5, 0.5
 
 

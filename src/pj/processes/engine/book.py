@@ -54,7 +54,7 @@ class DayBook:
         self._trade_ids = {row["trade_id"] for row in read_rows(day.trades, TRADE_COLUMNS)}
         self._expected = deque(line for line in self.lines if line.type in OUTPUT_TYPES)
         self.bars_first = False
-        self._unsynced_bars = False
+        self._unsynced_bars = True  # as far as we know: the last writer may have died before it synced
         self._replaying = True
         self._anchored_at = 0
         self._bars_sum = FileSum(day.bars)
@@ -91,6 +91,7 @@ class DayBook:
         """Append one ANCHOR line and sync up to it; None when nothing was written since the last one."""
         if self.journal.count == self._anchored_at:
             return None
+        self._sync_bars()
         line = self.note(ANCHOR, self._bars_sum.data(self._bars.seq), durable=True)
         self._anchored_at = line.seq
         return Anchor(self.day.trade_date, line.seq, line.hash, "")

@@ -1,0 +1,189 @@
+"""Plant bugs in the product's functions, inside the simulation only, to prove that the judge would see them.
+
+Each mutant exchanges names for the length of one run and leaves no trace. ``MUTANTS`` maps its name to what plants it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from live import broker_verdicts, reconciliation
+from live.broker_desk import BrokerDesk
+from live.broker_watch import DeskRules
+from live.commands import ClosePosition, PlaceBracket
+from live.risk_guard import RiskGuard
+from pj.brokers.dispatcher import Dispatcher
+from pj.brokers.guarded import GuardedBroker
+from pj.brokers.limits import SendLimits
+from pj.brokers.port import Answer, Outcome
+from pj.channels.fence import Fence
+from pj.channels.journal import Journal
+from pj.processes.engine import core as core_module
+from pj.processes.engine import startup as startup_module
+from pj.processes.engine.outbox import Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sim_world import World
+
+Plant = Callable[[Callable[..., None]], None]
+
+
+def no_fsync_before_sending(patch: Callable[..., None]) -> None:
+    """Hand orders to the sender before their INTENT is on the disk."""
+    patch(Journal, "sync", lambda _self: None)
+
+
+def entry_sent_again_on_timeout(patch: Callable[..., None]) -> None:
+    """Repeat an entry whose answer is unknown."""
+    deliver = Dispatcher._deliver
+
+    def again(self: Dispatcher, order: Any) -> None:
+        deliver(self, order)
+        if isinstance(order, PlaceBracket) and self._results and self._results[-1].answer.outcome is Outcome.UNKNOWN:
+            deliver(self, order)
+
+    patch(Dispatcher, "_deliver", again)
+
+
+def entry_sent_again_after_restart(patch: Callable[..., None]) -> None:
+    """Take an intent without an answer for one that never left."""
+    go_live = Outbox.go_live
+
+    def resend(self: Outbox, lines: Any) -> Any:
+        entries = [order for order in self._replayed if isinstance(order, PlaceBracket)]
+        events = go_live(self, lines)
+        known = {line.data["key"] for line in lines if line.type in {"ACKED", "REFUSED", "UNKNOWN"}}
+        self._again += [order for order in entries if order.key in self._intents and order.key not in known]
+        return [event for event in events if type(event).__name__ != "OrderUnknown"]
+
+    patch(Outbox, "go_live", resend)
+
+
+def one_observation_is_enough(patch: Callable[..., None]) -> None:
+    """Act destructively on the first sight of something."""
+    table = {cell: replace(ruling, needs=1, after_s=0) if ruling.needs > 1 else ruling
+             for cell, ruling in reconciliation.TABLE.items()}  # fmt: skip
+    patch(broker_verdicts, "judge", lambda belief, held, working: table[belief, held, working])
+
+
+def key_used_again(patch: Callable[..., None]) -> None:
+    """Give every further exit the first one's key."""
+    patch(BrokerDesk, "next_key", lambda _self, stem, leg: stem + leg)
+
+
+def exit_stopped_by_the_kill_switch(patch: Callable[..., None]) -> None:
+    """Let the switch that forbids entries hold exits back too."""
+    send = GuardedBroker.send
+
+    def blocked(self: GuardedBroker, order: Any, now_ns: int) -> Answer:
+        if isinstance(order, ClosePosition) and self._run_dir.kill_switch.exists():
+            return Answer(Outcome.REFUSED, "KILL_SWITCH")
+        return send(self, order, now_ns)
+
+    patch(GuardedBroker, "send", blocked)
+
+
+def executions_counted_twice(patch: Callable[..., None]) -> None:
+    """Book an execution each time it is reported."""
+    executed = BrokerDesk.executed
+
+    def twice(self: BrokerDesk, fill: Any, out: Any) -> None:
+        self._exec_ids.pop(fill.exec_id, None)
+        executed(self, fill, out)
+
+    patch(BrokerDesk, "executed", twice)
+
+
+def human_position_flattened(patch: Callable[..., None]) -> None:
+    """Treat whatever the account holds as ours to close."""
+    patch(DeskRules.__init__, "__defaults__", (*DeskRules.__init__.__defaults__[:3], True))  # type: ignore[index]
+
+
+def fence_ignored(patch: Callable[..., None]) -> None:
+    """Go on as if nobody had been granted the fence since."""
+    patch(Fence, "valid", lambda _self: True)
+    patch(Fence, "check", lambda _self: None)
+
+
+def kill_switch_ignored(patch: Callable[..., None]) -> None:
+    """Look at no switch, neither in the engine nor in the guard nor at the moment of sending."""
+    from pj.brokers import guarded
+    from pj.processes.engine import shell
+
+    for module in (guarded, shell, startup_module):
+        patch(module, "entry_forbidden", lambda _run_dir: "")
+
+
+def order_rate_ignored(patch: Callable[..., None]) -> None:
+    """Count no order."""
+    patch(RiskGuard, "ordered", lambda _self, _at_ns: None)
+    patch(SendLimits, "refuses_entry", lambda _self, _now_ns: "")
+
+
+def daily_loss_ignored(patch: Callable[..., None]) -> None:
+    """Let the day's loss lock nothing."""
+    patch(RiskGuard, "breaches", lambda _self, _cents: False)
+    exited = RiskGuard.exited
+
+    def forgiving(self: RiskGuard, net_cents: int, at_ns: int) -> None:
+        exited(self, max(net_cents, 0), at_ns)
+
+    patch(RiskGuard, "exited", forgiving)
+
+
+def quiet_reports_not_journaled(patch: Callable[..., None]) -> None:
+    """Journal a report only when a command came of it: a replay then misses what ended a doubt."""
+
+    def forgetful(self: core_module.Core, event: Any) -> None:
+        commands = self.engine.step(event)
+        if commands:
+            self.book.note_input(event)
+            self._out(commands)
+
+    patch(core_module.Core, "take_if_it_matters", forgetful)
+
+
+def old_signals_sent(patch: Callable[..., None]) -> None:
+    """Send an entry however old its signal is."""
+    patch(
+        Dispatcher, "_why_late", lambda self, order, _now_ns: self._blocked() if isinstance(order, PlaceBracket) else ""
+    )
+
+
+def trades_of_the_day_forgotten(patch: Callable[..., None]) -> None:
+    """Count no fill of the day."""
+    patch(RiskGuard, "filled", lambda _self: None)
+
+
+MUTANTS: dict[str, Plant] = {
+    plant.__name__: plant
+    for plant in (
+        no_fsync_before_sending,
+        entry_sent_again_on_timeout,
+        entry_sent_again_after_restart,
+        one_observation_is_enough,
+        key_used_again,
+        exit_stopped_by_the_kill_switch,
+        executions_counted_twice,
+        human_position_flattened,
+        fence_ignored,
+        kill_switch_ignored,
+        order_rate_ignored,
+        daily_loss_ignored,
+        quiet_reports_not_journaled,
+        old_signals_sent,
+        trades_of_the_day_forgotten,
+    )
+}
+
+
+@contextmanager
+def planted(name: str, world: World) -> Iterator[None]:
+    """Plant one bug for the run of ``world``; it is taken out with everything else that was exchanged."""
+    world.installation.wishes.append(MUTANTS[name])
+    yield

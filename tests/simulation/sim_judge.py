@@ -31,6 +31,8 @@ DOUBTFUL = frozenset(
     {"PHANTOM", "POSITION_MISMATCH", "FOREIGN_EXECUTION", "UNKNOWN_POSITION", "ENTRY_LOST", "EXIT_STUCK", "OVERFILL",
      "REVERSED", "PARTIAL", "PARTIAL_EXIT", "PHANTOM_ORPHANS", "REPLAY_MISMATCH"}
 )  # fmt: skip
+GONE = ("PHANTOM", "PHANTOM_ORPHANS", "ENTRY_LOST")
+STEADY_NS = 16 * NS_PER_S
 MAX_AGE_S = 5.5
 MAX_SNAPSHOT = 200_000
 
@@ -161,6 +163,31 @@ class Judge:
         if self._failed_ends >= 3:
             self.hopeless = True
 
+    def journaled(self, data: bytes) -> None:
+        """Judge a line at the moment the engine writes it: nobody may be told that something is gone which is there."""
+        if b'"type":"ALARM"' not in data:
+            return
+        world = self.world
+        code = next((code for code in GONE if f'"code":"{code}"'.encode() in data), "")
+        since = world.scheduler.now - STEADY_NS
+        moved = max((fill.at_ns for fill in world.account.fills), default=0)
+        if code and world.account.held() and moved < since and world.bridge.steady_since(since):
+            self.fail(f"{code} is told while the account has held {world.account.held():+d} for long")
+
+    def _false_alarms(self, alarms: Counter[str]) -> None:
+        """Fail when the engine halted for an overfill or a reversal that the broker never had."""
+        told = {"OVERFILL", "REVERSED"} & set(alarms)
+        if not told or self.human or "stale" in self.world.plan.kinds:
+            return
+        held: dict[str, int] = {}
+        for fill in self.world.account.fills:
+            stem = fill.key.rpartition(":")[0]
+            side = next(one.side for one in self.world.account.fills if one.key == f"{stem}:ENTRY")
+            held[stem] = held.get(stem, 0) + side * fill.side * fill.qty
+            if held[stem] < 0:
+                return
+        self.fail(f"{told} was told, and the broker's fills never went beyond what was ordered")
+
     # -- at the end -------------------------------------------------------------------------------------
 
     def look_at_the_end(self) -> None:
@@ -180,6 +207,7 @@ class Judge:
         if mismatch and not self.world.power_cuts:  # what a power cut took may be missed, and stops entries for the day
             self.fail(f"a start could not replay the journal: {mismatch[0].data['text']}"[:400])
         alarms = Counter(str(line.data.get("code")) for line in lines if line.type == "ALARM")
+        self._false_alarms(alarms)
         self._position_agrees(shell, alarms)
         self._nothing_works(shell, alarms)
         self._orders_are_explained(lines)

@@ -112,10 +112,10 @@ def draw_bars(rng: random.Random, start_ns: int, minutes: int) -> list[Bar]:
         if minute >= minutes - CALM_MIN:
             bars.append(Bar(ts_ns, price, price, price, price, 4, CONTRACT))
             continue
-        if rng.random() < 0.03:
+        if rng.random() < 0.06:
             centre += rng.randint(-60, 60)
         open_ = price + rng.choice((0, 0, 1, -1, rng.randint(-scale, scale)))
-        close = open_ + (centre - price) // 5 + rng.randint(-scale, scale)
+        close = open_ + (centre - price) // 3 + rng.randint(-scale, scale)
         reach = rng.choice((1, scale // 2, scale, 2 * scale))
         high, low = max(open_, close) + rng.randint(0, reach), min(open_, close) - rng.randint(0, reach)
         bars.append(Bar(ts_ns, open_, high, low, close, rng.randint(4, 90), CONTRACT))

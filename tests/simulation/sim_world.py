@@ -39,6 +39,7 @@ MNQ = INSTRUMENTS["MNQ"]
 HOOK = "http://127.0.0.1:9/trading/webhook/0b6c6f0e-6d7c-4b8e-9a53-5b7c3fd10a11/simulated-password"
 TELLING = (b'"SIGNAL"', b'"INTENT"', b'"SENT"', b'"ACKED"', b'"REFUSED"', b'"UNKNOWN"', b'"EXECUTION"', b'"TRADE"')
 ROUTES = ("traderspost",)
+PULSES_S = (0.02, 9.0, 18.0, 27.0, 36.0, 45.0, 54.0, 59.0)
 QUIET_WAIT_S, OPEN_WAIT_S, BUSY_WAIT_S = 15.0, 2.5, 0.5
 
 
@@ -267,6 +268,8 @@ class World:
 
     def _torn(self, owner: str, path: str, data: bytes) -> int | None:
         self._last_data = data
+        if owner == self.instance and path.endswith("journal.jsonl"):
+            self.judge.journaled(data)
         if not self._telling(owner, "write", path) or self._deaths[0].when == "after":
             return None
         death = self._due()
@@ -301,7 +304,7 @@ class World:
             for second, price in path_of(bar):
                 self.scheduler.at(start + int(second * S), partial(self._trade, price))
             self.scheduler.at(start + int(57.5 * S), partial(self._quote, bar.close_ticks))
-            for second in (0.02, 20.0, 40.0, 59.0):
+            for second in PULSES_S:
                 self.scheduler.at(start + int(second * S), self.bridge.pulse)
             self.scheduler.at(start + 30 * S, self.bridge.refresh)
         for second, kind in self.plan.timed:

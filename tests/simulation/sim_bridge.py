@@ -225,9 +225,12 @@ class Bridge:
             self.act(self._refresh)
 
     def _refresh(self) -> None:
-        for fill in self.account.fills:
+        known = self.recorder._fills
+        fresh = [fill for fill in self.account.fills if fill.exec_id not in known]
+        for fill in fresh:
             self._execution(fill, 7)
-        self._flush()
+        if fresh:
+            self._flush()
 
     def _position(self, contract: str, qty: int) -> None:
         fields = [""] * 16

@@ -39,6 +39,7 @@ MNQ = INSTRUMENTS["MNQ"]
 HOOK = "http://127.0.0.1:9/trading/webhook/0b6c6f0e-6d7c-4b8e-9a53-5b7c3fd10a11/simulated-password"
 TELLING = (b'"SIGNAL"', b'"INTENT"', b'"SENT"', b'"ACKED"', b'"REFUSED"', b'"UNKNOWN"', b'"EXECUTION"', b'"TRADE"')
 ROUTES = ("traderspost",)
+EXECUTIONS_EVERY_S = 4  # as pj.ibkr.session has it
 PULSES_S = (0.02, 9.0, 18.0, 27.0, 36.0, 45.0, 54.0, 59.0)
 QUIET_WAIT_S, OPEN_WAIT_S, BUSY_WAIT_S = 15.0, 2.5, 0.5
 
@@ -306,7 +307,8 @@ class World:
             self.scheduler.at(start + int(57.5 * S), partial(self._quote, bar.close_ticks))
             for second in PULSES_S:
                 self.scheduler.at(start + int(second * S), self.bridge.pulse)
-            self.scheduler.at(start + 30 * S, self.bridge.refresh)
+            for second in range(3, 60, EXECUTIONS_EVERY_S):
+                self.scheduler.at(start + second * S, self.bridge.refresh)
         for second, kind in self.plan.timed:
             self.scheduler.at(self.plan.start_ns + int(second * S), partial(self._happen, kind))
         self.scheduler.at(self.plan.calm_ns, self._calm)

@@ -11,6 +11,8 @@ from sim_world import run_seed
 LIMIT = 500
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", MUTANTS)
 def test_the_planted_bug_is_caught(name: str) -> None:
     for seed in range(LIMIT):

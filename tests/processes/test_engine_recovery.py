@@ -381,9 +381,12 @@ def test_a_start_takes_only_our_new_fills_and_the_position(tmp_path: Path) -> No
     )
     feed = BrokerFeed(run_dir, MNQ, StandingClock(9), DAY)
     events = feed.begin({"k"}, {"seen"})
+    assert events == [ExecutionReported("new", 1, 2, 100_001, 5, "k")]
+    assert not feed.known, "the file's last word may be a dead bridge's"
+    assert feed.heartbeat(alive=False) == []
+    assert feed.heartbeat(alive=True) == [TruthChanged(True, 9), PositionReported(2, 9)]
+    assert feed.known
     feed.close()
-    truth = [TruthChanged(True, 9), PositionReported(2, 9)]
-    assert events == [ExecutionReported("new", 1, 2, 100_001, 5, "k"), *truth]
 
 
 def test_only_new_extremes_mark_a_position() -> None:

@@ -104,6 +104,7 @@ class Bridge:
         self.connected = True
         self.since_ns = self.scheduler.now
         self.act(self._reread)
+        self.scheduler.after(1.0, self.pulse)
 
     def disconnect(self, seconds: float) -> None:
         """Lose the connection for a while."""

@@ -146,6 +146,7 @@ class World:
             self.log(f"no fence: {type(error).__name__}")
             return
         self.log(f"engine {self.lives} starts")
+        self.scheduler.after(1.0, self.bridge.pulse)
         self.batons = Batons(self.scheduler, self.instance, self.disk.acting)
         self.installation.threads(self.batons)
         code: int | str

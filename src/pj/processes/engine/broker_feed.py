@@ -49,8 +49,7 @@ class BrokerFeed:
         self.position: int | None = None
         self.orders: tuple[WorkingOrder, ...] | None = None
         self.bad_rows = 0
-        self._silent = False
-        self._told = False
+        self._silent = True  # until a living bridge has been seen: the file's last word may be a dead one's
         self._instrument = instrument
         self._clock = clock
         self._ours = re.compile(rf"{re.escape(instrument.symbol)}[FGHJKMNQUVXZ]\d")
@@ -67,10 +66,11 @@ class BrokerFeed:
     def begin(
         self, ours: Collection[str], seen: Collection[str], settled: Collection[tuple[str, str]] = ()
     ) -> list[BrokerEvent]:
-        """Read what is there at the start: what became of our orders ``ours``, and how the account stands.
+        """Read what is there at the start: what became of our orders ``ours``.
 
-        ``seen`` are executions and ``settled`` answers (key, journal type) taken before. Fills without one of our
-        order references happened before us or beside us; the position shows them.
+        How the account stands is told by ``heartbeat``, once a living bridge vouches for it. ``seen`` are executions
+        and ``settled`` answers (key, journal type) taken before. Fills without one of our order references happened
+        before us or beside us; the position shows them.
         """
         events: list[BrokerEvent] = []
         while rows := self._follower.poll():
@@ -78,9 +78,7 @@ class BrokerFeed:
                 fill = isinstance(event, ExecutionReported) and event.order_ref in ours and event.exec_id not in seen
                 if fill or (isinstance(event, Answer) and self._news(event, ours, settled)):
                     events.append(event)
-        # Before its first connection a source was not lost: nothing is known yet, which forbids entries by itself.
-        truth = [TruthChanged(self.connected, self._clock.now_ns())] if self._told else []
-        return [*events, *truth, *self._now()]
+        return events
 
     def poll(self) -> list[BrokerEvent]:
         """Return the events of the rows appended since, in order."""
@@ -90,7 +88,7 @@ class BrokerFeed:
         return events
 
     def heartbeat(self, *, alive: bool) -> list[BrokerEvent]:
-        """Take whether the bridge still beats: a dead one cannot say that it is disconnected."""
+        """Take whether the bridge beats and is connected: a dead one cannot say that it is not any more."""
         silent = self.connected and not alive
         if silent == self._silent:
             return []
@@ -156,7 +154,6 @@ class BrokerFeed:
 
     def _status(self, status: str) -> list[BrokerEvent]:
         before, self.connected = self.connected, status == "connected"
-        self._told = True
         if not self.connected:
             self.position = self.orders = None
             self._held.clear()

@@ -39,6 +39,7 @@ class EntryJudge:
         self._clock = clock
         self._bridge: Stats | None = None
         self._bridge_read_at = 0.0
+        self._first_beat: tuple[str, int] | None = None
         self._sessions: Sessions | None = None
         self._sessions_read_at = 0.0
         self.calendar_trouble = ""
@@ -47,6 +48,17 @@ class EntryJudge:
     def bridge(self) -> Stats | None:
         """Return the bridge's stats as last read (at most BRIDGE_READ_S old)."""
         return self._bridge
+
+    @property
+    def bridge_lives(self) -> bool:
+        """Return whether a bridge that beats says that it has read the account: one beat since we began, none too old.
+
+        The last word of a dead bridge looks as fresh as a living one's for STALE seconds.
+        """
+        bridge = self._bridge
+        if bridge is None or (bridge.instance, bridge.beat_seq) == self._first_beat:
+            return False
+        return bridge.age_s() <= self._settings.stale_bridge_s and bridge.gauge("connected", default=False)
 
     def early_flats(self) -> dict[int, int]:
         """Return when early-closing dates must be flat, as far as the schedule reaches; empty without one."""
@@ -59,6 +71,8 @@ class EntryJudge:
         if now - self._bridge_read_at >= BRIDGE_READ_S:
             self._bridge_read_at = now
             self._bridge = read_stats(self._run_dir.state("bridge"))
+            if self._first_beat is None:
+                self._first_beat = ("", 0) if self._bridge is None else (self._bridge.instance, self._bridge.beat_seq)
         wanted = SESSIONS_READ_S if self._sessions else 1.0
         if now - self._sessions_read_at >= wanted:
             self._sessions_read_at = now

@@ -184,9 +184,11 @@ class Shell:
         """Return what the position source says now: the broker's rows and whether its bridge beats, or receipts."""
         if parts.broker is not None:
             self.judge.refresh()
-            bridge = self.judge.bridge
-            alive = bridge is None or bridge.age_s() <= self.context.settings.engine.stale_bridge_s
-            return [*parts.broker.poll(), *parts.broker.heartbeat(alive=alive), *parts.broker.repeat()]
+            return [
+                *parts.broker.poll(),
+                *parts.broker.heartbeat(alive=self.judge.bridge_lives),
+                *parts.broker.repeat(),
+            ]
         again = _stated(parts)
         return [] if again is None else [again]
 

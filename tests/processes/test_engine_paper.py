@@ -232,7 +232,7 @@ def test_mistakes_of_the_operator_are_named(make: Make) -> None:
     world.write_history()
     cases = [
         ({"PJ__EXECUTION__ROUTE": "traderspost"}, b"PJ_TRADERSPOST_WEBHOOK_URL"),
-        ({"PJ__EXECUTION__ROUTE": "ibkr"}, b"ibkr"),
+        ({"PJ__EXECUTION__ROUTE": "ibkr", "PJ__EXECUTION__POSITION_SOURCE": "none"}, b"ibkr"),
         ({"PJ__STRATEGY__PJ__MAX_QYT": "3"}, b"max_qyt"),
         ({"PJ_CLOCK_SPEED": "fast"}, b"clock"),
     ]

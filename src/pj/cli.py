@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from pj import __version__
+from pj.channels.dumps import no_memory_dumps
 from pj.verbs.schema import EXIT_CODES, UsageError, Verb
 from pj.verbs.table import VERBS
 
@@ -39,6 +40,7 @@ USER_ERRORS: Final = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    no_memory_dumps()
     try:
         return _run(words)
     except KeyboardInterrupt:

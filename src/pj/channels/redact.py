@@ -15,6 +15,8 @@ import traceback
 from typing import TYPE_CHECKING, Any, Final, TextIO
 from urllib.parse import quote, quote_plus
 
+from pj.channels.dumps import no_memory_dumps
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
@@ -201,10 +203,11 @@ def print_uncaught(kind: type[BaseException], error: BaseException, trace: Trace
 
 
 def guard_process(env: Mapping[str, str], *, output: bool = False) -> None:
-    """Keep secrets out of what this process prints on stderr, tracebacks included; called once, at its start.
+    """Keep secrets out of what this process prints on stderr and leaves on a crash; called once, at its start.
 
     ``output``: on stdout too, for a process whose stdout is its ``.out`` file and neither a screen nor data.
     """
+    no_memory_dumps()
     learn_environment(env)
     if sys.stderr is not None and not isinstance(sys.stderr, RedactedStream):
         sys.stderr = RedactedStream(sys.stderr)

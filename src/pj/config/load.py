@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from pj.config.models import Section, Settings, Sheets
-from pj.config.secrets import SECRET_KEYS, SECRET_VARIABLES, misplaced
+from pj.config.secrets import SECRET_KEYS, SECRET_VARIABLES, from_keyring, misplaced
 from pj.settings_text import ConfigError, parse_yaml, read_dotenv, read_text
 
 ENV_CONFIG: Final = "PJ_CONFIG"
@@ -52,6 +52,11 @@ def settings_with_origin(
     return settings, [row for row in rows if row.value is not None]
 
 
+def dotenv_path(env: Mapping[str, str]) -> Path:
+    """Return where ``.env`` stands, beside the settings file; raise ConfigError."""
+    return _config_path(env)[1] / ".env"
+
+
 def overrides_to_env(overrides: Mapping[str, str]) -> dict[str, str]:
     """Return ``overrides`` as the PJ__ variables by which child processes get the same settings."""
     return {ENV_PREFIX + key.upper().replace(".", "__"): value for key, value in overrides.items()}
@@ -82,6 +87,8 @@ def _load(env: Mapping[str, str], overrides: Mapping[str, str] | None) -> tuple[
                 raise ConfigError(f"{wrong} ({origin})")
             merged[key] = _rooted(value, folder) if key in PATH_KEYS else value
             origins[key] = origin
+    if str(merged.get("keyring", "")).lower() == "true":
+        _add_from_keyring(merged, origins)
     tree: dict[str, Any] = {}
     for key, value in merged.items():
         _put(tree, key, value)
@@ -89,6 +96,14 @@ def _load(env: Mapping[str, str], overrides: Mapping[str, str] | None) -> tuple[
         return Settings.model_validate(tree), origins
     except ValidationError as error:
         raise ConfigError(_sentence(error, origins)) from None
+
+
+def _add_from_keyring(merged: dict[str, Any], origins: dict[str, str]) -> None:
+    """Take the secrets that no variable holds from the keyring."""
+    for variable, key in SECRET_VARIABLES.items():
+        value = from_keyring(variable) if key in SECRET_KEYS and key not in merged else ""
+        if value:
+            merged[key], origins[key] = value, "keyring"
 
 
 def _config_path(env: Mapping[str, str]) -> tuple[Path | None, Path]:

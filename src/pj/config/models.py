@@ -187,6 +187,7 @@ class Settings(Section):
     symbol: str = "MNQ"
     contract: str = ""
     session_overrides: Path = Path("config/session_overrides.yaml")
+    keyring: bool = False
     execution: Execution = Execution()
     ibkr: Ibkr = Ibkr()
     traderspost: TradersPost = TradersPost()

@@ -7,7 +7,10 @@ an error, a log). So it never becomes a setting: it is refused with a sentence t
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from typing import Any, Final
+
+from pj.settings_text import ConfigError
 
 #: Variables with a name of their own: secrets and paths of secrets, which never stand in config.yaml.
 SECRET_VARIABLES: Final = {
@@ -17,6 +20,7 @@ SECRET_VARIABLES: Final = {
 SECRET_KEYS: Final = frozenset({"traderspost.webhook_url"})
 #: Paths of files that hold secrets: what stands there and is no path is taken for the secret itself.
 SECRET_PATHS: Final = frozenset({"sheets.service_account_file"})
+KEYRING_SERVICE: Final = "pj-engine"
 _LONGEST_PATH: Final = 1_000
 _NO_PATH: Final = re.compile(r"[{}\"\n]|private_key|BEGIN |https?:[\\/]|[\\/]trading[\\/]webhook")
 _SECRET: Final = re.compile(r"private_key|BEGIN [A-Z ]*PRIVATE|[\\/]trading[\\/]webhook[\\/]")
@@ -40,6 +44,27 @@ def misplaced(key: str, value: Any) -> str:
     if _SECRET.search(text):
         return f"{key} holds what looks like a secret (it is not shown); take it out and put it where it belongs"
     return ""
+
+
+def from_keyring(variable: str) -> str:
+    """Return what the operating system's keyring holds for ``variable`` (service pj-engine), empty when it has nothing.
+
+    The library is no dependency of ours and loaded only here. Raises ConfigError when it is missing or refuses.
+    """
+    try:
+        keyring: Any = import_module("keyring")
+    except ImportError:
+        raise ConfigError(
+            "keyring is true, but the library keyring is not installed; 'pip install keyring' into this environment,"
+            " or set keyring: false and use .env"
+        ) from None
+    try:
+        return str(keyring.get_password(KEYRING_SERVICE, variable) or "")
+    except Exception as error:  # noqa: BLE001 (its backends raise errors of their own kinds)
+        kind = type(error).__name__
+        raise ConfigError(
+            f"the operating system's keyring does not answer ({kind}); unlock it, or set keyring: false and use .env"
+        ) from None
 
 
 def is_no_path(text: str) -> bool:

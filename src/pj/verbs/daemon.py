@@ -17,7 +17,16 @@ from pj.channels.stats import read_stats
 from pj.clock import clock_from_env
 from pj.supervision.settings import of_settings
 from pj.supervision.spawn import module_command
-from pj.verbs.common import Options, Refusal, Unavailable, hand_down, print_json, run_dir_of, settings_of
+from pj.verbs.common import (
+    Options,
+    Refusal,
+    Unavailable,
+    environment_of,
+    hand_down,
+    print_json,
+    run_dir_of,
+    settings_of,
+)
 from pj.verbs.readiness import problems
 
 CHILDREN: Final = ("bridge", "engine", "scribe", "dashboard")
@@ -36,7 +45,7 @@ def up(options: Options) -> int:
         raise Refusal("profile is live: real orders need --live as well ('pj up --profile live --live')")
     if options["live"] and settings.profile != "live":
         raise Refusal(f"--live was given, but profile is {settings.profile}; give --profile live or leave --live out")
-    found = problems(settings)
+    found = problems(settings, environment_of(options))
     if found:
         more = f" (and {len(found) - 1} more: 'pj config check' lists them)" if len(found) > 1 else ""
         raise Refusal(found[0] + more)

@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pj.calendar import find_overrides, read_overrides
-from pj.config import ConfigError, Settings
+from pj.config import ConfigError, Settings, dotenv_path
 
 LIVE_PORTS = (4001, 7496)
 PAPER_PORTS = (4002, 7497)
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def problems(settings: Settings) -> list[str]:
+def problems(settings: Settings, env: Mapping[str, str] = os.environ) -> list[str]:
     """Return one sentence for each thing that keeps this configuration from running, most basic first."""
-    return [*_folder(settings), *_calendar(settings), *_gateway(settings), *_orders(settings), *_sheets(settings)]
+    return [
+        *_open_files(settings, env),
+        *_folder(settings),
+        *_calendar(settings),
+        *_gateway(settings),
+        *_orders(settings),
+        *_sheets(settings),
+    ]
+
+
+def _open_files(settings: Settings, env: Mapping[str, str]) -> Iterator[str]:
+    """Name the files with secrets that others on this machine can read; with real money that is no warning."""
+    if settings.profile != "live" or os.name != "posix":
+        return
+    for path in (dotenv_path(env), settings.sheets.service_account_file):
+        if path.is_file() and path.stat().st_mode & 0o077:
+            yield f"others on this machine can read {str(path)!r}, but profile is live; chmod 600 it"
 
 
 def _folder(settings: Settings) -> Iterator[str]:

@@ -153,7 +153,7 @@ def describe(options: Options) -> tuple[files.ServiceDescription, Settings]:
         raise Refusal("profile is live: real orders need --live as well ('pj service install --profile live --live')")
     if options["live"] and settings.profile != "live":
         raise Refusal(f"--live was given, but profile is {settings.profile}; give --profile live or leave --live out")
-    found = problems(settings)
+    found = problems(settings, env)
     if found:
         only = _only_here()
         more = f" (a service does not see this shell's {', '.join(only)}: put it into .env)" if only else ""

@@ -23,7 +23,7 @@ def check(options: Options) -> int:
     """Print what keeps this configuration from running; 1 when something does."""
     settings, _ = settings_with_origin(environment_of(options), overrides_of(options))
     # The simulators of `pj demo` bring their own credentials.
-    found = problems(settings) if settings.profile != "sim" else []
+    found = problems(settings, environment_of(options)) if settings.profile != "sim" else []
     if options["json"]:
         print_json({"ok": not found, "profile": settings.profile, "problems": found})
     else:

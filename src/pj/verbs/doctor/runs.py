@@ -26,7 +26,7 @@ def settings(patient: Patient) -> Finding:
         return fail(wrong, remedy or "mend the failed checks above first, then ask again")
     if patient.settings.profile == "sim":
         return ok("profile sim: ready for 'pj demo' (give --profile paper or live to check for a real gateway)")
-    found = problems(patient.settings)
+    found = problems(patient.settings, patient.env)
     if not found:
         return ok(f"complete for profile {patient.settings.profile}")
     # Each of them is "what is wrong; what to do".

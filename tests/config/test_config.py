@@ -233,3 +233,11 @@ def test_a_secret_on_the_command_line_is_refused() -> None:
 @pytest.mark.parametrize("path", ["key.json", "some folder/key (2).json", "C:\\keys\\key.json", "~/https/key.json"])
 def test_a_path_of_a_key_is_taken(path: str) -> None:
     assert str(load_settings({"PJ_SHEETS_SERVICE_ACCOUNT": path}).sheets.service_account_file).endswith(".json")
+
+
+def test_a_settings_file_makes_no_objects(folder: Path) -> None:
+    planted = folder / "planted"
+    (folder / "config.yaml").write_text(f"run_dir: !!python/object/apply:os.mkdir ['{planted}']\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="is not valid YAML"):
+        load_settings({})
+    assert not planted.exists()

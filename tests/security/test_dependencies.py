@@ -16,8 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Advisories that were read and do not touch us, each with the reason.
 ACCEPTED: dict[str, str] = {}
 UNREACHABLE = re.compile(
-    r"connection|resolve|timed out|timeout|unreachable|proxy|ssl|certificate|no matching distribution|temporary failure"
-    r"|403|404|service",
+    r"connection|resolve|timed? ?out|unreachable|proxy|certificate|temporary failure",
     re.IGNORECASE,
 )
 
@@ -40,14 +39,15 @@ def test_the_launcher_installs_nothing_without_its_hash() -> None:
     assert "--locked" in text or "--frozen" in text
 
 
-@pytest.mark.campaign
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_no_known_hole_in_what_we_ship(tmp_path: Path) -> None:
     """Ask pip-audit, in an environment of its own; says why it did not where nothing can be asked."""
     venv.create(tmp_path / "audit", with_pip=True)
     python = tmp_path / "audit" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     got = subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "pip-audit>=2.7"],
+        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "0", "--timeout", "10",
+         "pip-audit>=2.7"],
         capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     if got.returncode:

@@ -85,6 +85,38 @@ def _check_trade(folder: Path) -> None:
     assert ("TRADE", signal_["pool"]) in log
 
 
+def _pj(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-P", "-m", "pj.cli", *words, "--run-dir", str(folder)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+
+
+def _check_story(folder: Path) -> None:
+    """Explain every decision of the run in words, the trade with its money, and find every anchor holding."""
+    listed = json.loads(_pj(folder, "explain", "--json").stdout)["decisions"]
+    assert listed
+    for row in listed:
+        story = json.loads(_pj(folder, "explain", row["pool"], "--json").stdout)
+        assert len(story["gates"]) == 14 and not [gate for gate in story["gates"] if "no figures" in gate["text"]]
+        assert story["life"][-1]["kind"] == "RECLAIMED"
+    told = _pj(folder, "explain", "last")
+    trade = _rows(folder / DAY / "trades.csv")[-1]
+    assert told.returncode == 0 and told.stderr == ""
+    assert f"Taken: {trade['side']} {trade['qty']}, out by its " in told.stdout
+    for words in ("decided, and on disk before anything was sent", "accepted; its name there", "filled: bought", "R)"):
+        assert words in told.stdout, told.stdout
+    assert _pj(folder, "audit", "show", "--trade", trade["trade_id"]).stdout == told.stdout
+    audited = json.loads(_pj(folder, "audit", "verify", "--json").stdout)
+    assert audited["ok"], audited["trouble"]
+    places = audited["journals"][-1]
+    assert places["anchors"] >= 3 and places["anchored_to"] == places["lines"], "stats, report and sheet hold it"
+    path = folder / DAY / "journal.jsonl"
+    data = path.read_bytes()
+    path.write_bytes(b"".join(data.splitlines(keepends=True)[:-1]))
+    cut = _pj(folder, "audit", "verify")
+    path.write_bytes(data)
+    assert cut.returncode == 1 and "the journal was cut or written anew" in cut.stderr
+
+
 def _entries(folder: Path) -> list[dict[str, Any]]:
     """Return the bodies of the entries that came to the webhook."""
     lines = (folder / "simulators" / "traderspost.jsonl").read_text(encoding="utf-8").splitlines()
@@ -130,6 +162,7 @@ def test_every_child_killed_once_and_the_books_are_still_equal(tmp_path: Path) -
     assert not report["ticks"]["unexplained"]
     _check_bars(folder)
     _check_trade(folder)
+    _check_story(folder)
     assert report["orders"]["intents"] == report["orders"]["acked"] + report["orders"]["refused"]
     assert not _left(folder)
 

@@ -62,6 +62,11 @@ def _gateway(settings: Settings) -> Iterator[str]:
 
 
 def _orders(settings: Settings) -> Iterator[str]:
+    if settings.execution.route == "ibkr" and settings.execution.position_source != "ibkr":
+        yield (
+            f"execution.position_source is {settings.execution.position_source}, but route ibkr knows the position;"
+            " set it to ibkr"
+        )
     if settings.profile == "live" and settings.execution.position_source == "simulated":
         yield "execution.position_source is simulated, but profile is live; use ibkr (the same code), manual or none"
     if settings.execution.route != "traderspost":

@@ -24,7 +24,7 @@ from live.events import (
     PositionReported,
     TruthChanged,
 )
-from live.execution_bridge import CANCELLED_CODE, Intent, OrderEvent, OrderState, key_of_ref
+from live.execution_bridge import CANCELLED_CODE, Intent, OrderEvent, OrderState, is_key, key_of_ref
 from live.market import NS_PER_MIN, NS_PER_S
 from live.params import Params
 from live.position import Position
@@ -217,8 +217,7 @@ class BrokerDesk:
             self._stray_fill(fill, ref, beyond, out)
             return
         order = self.order
-        foreign = self.rules.tells_refs and order is not None and not ref.startswith(order.stem)
-        if order is None or (foreign and (fill.side == order.signal.side or order.position is None)):
+        if order is None or self._is_foreign(fill, ref, order):
             self._foreign(fill, out)
         elif fill.side == order.signal.side:
             if order.fill_entry(fill.qty, fill.price_ticks, fill.ts_ns):
@@ -226,6 +225,15 @@ class BrokerDesk:
         else:
             self._exit_fill(order, fill, out)
         self.look(fill.ts_ns, out, fresh=False)
+
+    def _is_foreign(self, fill: ExecutionReported, ref: str, order: Order) -> bool:
+        """Tell whether a fill cannot be the living order's: another key of ours, or none where keys are told.
+
+        What bears no key and takes our position down is an exit all the same, by whatever hand.
+        """
+        if ref.startswith(order.stem) or is_key(ref):
+            return not ref.startswith(order.stem)
+        return self.rules.tells_refs and (fill.side == order.signal.side or order.position is None)
 
     def reported(self, report: PositionReported, out: list[Command]) -> None:
         """Compare the account's position with the desk's belief (pj1 S8)."""

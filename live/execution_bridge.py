@@ -137,6 +137,7 @@ def order_key(pool_id: str, signal_ns: int, leg: str) -> str:
 
 
 ORDER_REF_LENGTH: Final = 40
+LEG_NAMES: Final = frozenset({"ENTRY", "EXIT", "EXITS", "CANCEL"})
 _SHORT: Final = "~"
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -162,6 +163,12 @@ def key_of_ref(ref: str) -> str:
         return ref
     stem, _, leg = ref.removeprefix(_SHORT).rpartition(":")
     return ":".join("@".join(map(_lengthened, part.split("@"))) for part in stem.split(":")) + ":" + leg
+
+
+def is_key(ref: str) -> bool:
+    """Tell whether ``ref`` (as ``key_of_ref`` returns it) has the form of one of our idempotency keys."""
+    stem, colon, leg = ref.rpartition(":")
+    return bool(colon) and "@" in stem and leg.rstrip("0123456789") in LEG_NAMES
 
 
 def _shortened(word: str) -> str:

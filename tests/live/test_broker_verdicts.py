@@ -352,3 +352,16 @@ def test_what_goes_beyond_the_guess_is_a_reversal() -> None:
     assert [one.code for one in of(said, RaiseAlarm)] == ["LATE_EXECUTION", "REVERSED"]
     assert "-2 beyond" in of(said, RaiseAlarm)[1].text
     assert of(said, ThrowKillSwitch)
+
+
+@pytest.mark.parametrize("rules", [{}, {"places_exits": False, "tells_refs": False}])
+def test_fills_of_an_older_order_are_never_booked_on_the_living_one(rules: dict[str, bool]) -> None:
+    stage = opened(**rules)
+    other = "739721:PDH@1776250000:"
+    for number, (leg_name, side) in enumerate((("ENTRY", 1), ("EXIT", -1))):
+        said = stage.fill(5, 950, 60 + number, other + leg_name, side)
+        assert [one.code for one in of(said, RaiseAlarm)] == ["FOREIGN_EXECUTION"]
+        assert of(said, ClosePosition) == of(said, ThrowKillSwitch) == []
+    assert stage.engine.position is not None
+    assert (stage.engine.position.qty, stage.engine.position.entry_price) == (5, 911)
+    assert stage.trades() == []

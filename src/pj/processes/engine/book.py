@@ -36,7 +36,10 @@ KEPT_NOTES: Final = 20
 
 
 class DayBook:
-    """Hold the three files of one trade date open; ``after_bar`` counts the bars of bars.csv the core has taken."""
+    """Hold the three files of one trade date open; ``after_bar`` counts the bars of bars.csv the core has taken.
+
+    ``synced`` names the last line that is surely on the disk itself: what may be anchored elsewhere.
+    """
 
     def __init__(self, run_dir: RunDir, day: DayPaths, instrument: Instrument, clock: Clock) -> None:
         """Open (or continue) the day. Raises JournalDamaged, Locked, FormatMismatch, WriteFailed."""
@@ -57,6 +60,7 @@ class DayBook:
         self._unsynced_bars = True  # as far as we know: the last writer may have died before it synced
         self._replaying = True
         self._anchored_at = 0
+        self.synced: Anchor | None = None
         self._bars_sum = FileSum(day.bars)
 
     @property
@@ -94,7 +98,7 @@ class DayBook:
         self._sync_bars()
         line = self.note(ANCHOR, self._bars_sum.data(self._bars.seq), durable=True)
         self._anchored_at = line.seq
-        return Anchor(self.day.trade_date, line.seq, line.hash, "")
+        return self.synced
 
     def note_input(self, event: Event, **more: Any) -> None:
         """Append the line of one input event, with more data beside it.
@@ -140,6 +144,8 @@ class DayBook:
         """Return when bars and journal are on the disk itself; bars first, so that no line outlives its bar."""
         self._sync_bars()
         self.journal.sync()
+        if self.journal.count:
+            self.synced = Anchor(self.day.trade_date, self.journal.count, self.journal.head, "")
 
     def _sync_bars(self) -> None:
         if self._unsynced_bars:

@@ -93,7 +93,7 @@ class Shell:
                 self.wake.wait(min(POLL_S, self.stats.due_in_s()))
             self._stop_orders(parts)
             parts.core.book.note("STOP", {"reason": "asked to stop"}, durable=True)
-            self._anchor = parts.core.book.anchor() or self._anchor
+            parts.core.book.anchor()
             self._beat("STOPPING")
         except FenceLost as lost:
             self._note_lost(lost)
@@ -222,7 +222,7 @@ class Shell:
         minute = self.clock.now_ns() // NS_PER_MIN
         if minute != self._anchored_min:
             self._anchored_min = minute
-            self._anchor = parts.core.book.anchor() or self._anchor
+            parts.core.book.anchor()
 
     def _stop_orders(self, parts: Started) -> None:
         """Let the sending in flight end and journal it; what has no answer is UNKNOWN at the next start."""
@@ -268,6 +268,8 @@ class Shell:
         self.phase = phase
         now_ns = self.clock.now_ns()
         gauges: dict[str, Any] = {"run_ns": now_ns, "route": self.context.settings.execution.route}
+        if self.run_parts is not None:
+            self._anchor = self.run_parts.core.book.synced or self._anchor
         if self._anchor is not None:
             gauges[GAUGE] = self._anchor.to_gauge()
         if self.run_parts is not None:

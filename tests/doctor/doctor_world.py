@@ -29,7 +29,9 @@ def patient(env: dict[str, str] | None = None, **settings: object) -> Patient:
     """Return a patient of profile paper without Sheets; ``a__b`` names the setting a.b."""
     overrides = {"profile": "paper", "sheets.enabled": "false"}
     overrides |= {name.replace("__", "."): str(value) for name, value in settings.items()}
-    return patient_of(load_settings(env or {}, overrides), env or {})
+    secret = overrides.pop("traderspost.webhook_url", None)  # a secret is never an override
+    variables = {**(env or {}), **({"PJ_TRADERSPOST_WEBHOOK_URL": secret} if secret is not None else {})}
+    return patient_of(load_settings(variables, overrides), variables)
 
 
 def look(check_id: str, who: Patient) -> Finding:

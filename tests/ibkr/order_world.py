@@ -173,6 +173,7 @@ class Desk:
                 return await client.observe(5)
             finally:
                 client.close()
+                await asyncio.sleep(0.05)  # the transport says goodbye before the loop ends
 
         return asyncio.run(look())
 

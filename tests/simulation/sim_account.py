@@ -14,6 +14,8 @@ from typing import Any
 
 from sim_time import Scheduler
 
+from live.execution_bridge import order_ref
+
 ENTRY, EXIT, STOP, TARGET, HUMAN = "ENTRY", "EXIT", "STOP", "TARGET", "HUMAN"
 
 
@@ -31,6 +33,13 @@ class Working:
     filled: int = 0
     ended: str = ""
     parent: int = 0
+    oca: str = ""
+    armed: bool = True
+
+    @property
+    def ref(self) -> str:
+        """Return the name of its key at the broker."""
+        return order_ref(self.key) if self.key else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +89,47 @@ class Account:
         return [one for one in self.orders.values() if not contract or one.contract == contract]
 
     def place(self, key: str, leg: str, contract: str, side: int, qty: int, price: int = 0, *, parent: int = 0,
-              order_id: int = 0) -> Working:  # fmt: skip
+              order_id: int = 0, oca: str = "", armed: bool = True) -> Working:  # fmt: skip
         """Take an order; a price of 0 fills at market, in pieces and at moments the seed draws."""
         self._last_id = max(self._last_id + 1, order_id)
-        order = Working(order_id or self._last_id, key, leg, contract, side, qty, price, parent=parent)
+        order = Working(order_id or self._last_id, key, leg, contract, side, qty, price, 0, "", parent, oca, armed)
         self.orders[order.order_id] = order
         self._tell("order", order)
         if not price:
             self._fill_at_market(order)
         return order
+
+    def highest_id(self) -> int:
+        """Return the highest order id that was ever used."""
+        return self._last_id
+
+    def amend(self, order: Working, whole: int, price: int) -> None:
+        """Change quantity (what filled included) and price of a working order."""
+        order.qty, order.price = max(0, whole - order.filled), price
+        self._tell("order", order)
+
+    def cancel_id(self, order_id: int) -> None:
+        """Cancel an order by its id, and its children with it when nothing of it filled."""
+        order = self.orders.get(order_id)
+        if order is not None:
+            self.cancel(order)
+
+    def child_of_ended(self, child: Working) -> None:
+        """Settle a child that came when its parent had ended already."""
+        parent = next((one for one in self.ended if one.order_id == child.parent), None)
+        if parent is None or not parent.filled:
+            self.end(child, "Cancelled")
+        else:
+            child.armed, child.qty = True, min(child.qty, parent.filled)
+
+    def _release_children(self, parent: Working) -> None:
+        """Arm the attached exits for what filled, or end them with a parent of which nothing did."""
+        for child in [one for one in self.orders.values() if one.parent == parent.order_id and not one.armed]:
+            if not parent.filled:
+                self.end(child, "Cancelled")
+            else:
+                child.armed, child.qty = True, min(child.qty, parent.filled)
+                self._tell("order", child)
 
     def bracket(self, key: str, contract: str, side: int, qty: int, stop: int, target: int) -> Working:
         """Take an entry at market whose exits grow with its fills and cancel each other."""
@@ -108,7 +149,7 @@ class Account:
             return
         if order.price and self._rng.random() < self.manners.cancel_race:
             self._scheduler.after(0.05, lambda: self._fill(order, order.qty, self.price))
-        self._scheduler.after(0.1, lambda: self._end(order, why))
+        self._scheduler.after(0.1, lambda: self.end(order, why))
 
     def cancel_all(self, contract: str) -> None:
         """Cancel everything that works in the contract."""
@@ -129,7 +170,7 @@ class Account:
         """Take one traded price: stops trigger at it, targets fill when it trades through them."""
         self.price = price
         for order in list(self.orders.values()):
-            if order.ended or not order.price:
+            if order.ended or not order.price or not order.armed:
                 continue
             beyond = order.side * (price - order.price)
             if order.leg == STOP and beyond >= 0:
@@ -154,7 +195,12 @@ class Account:
 
     def _sibling(self, order: Working) -> Working | None:
         return next(
-            (one for one in self.orders.values() if one.parent == order.parent and one is not order and order.parent),
+            (
+                one
+                for one in self.orders.values()
+                if one is not order
+                and ((order.parent and one.parent == order.parent) or (order.oca and one.oca == order.oca))
+            ),
             None,
         )
 
@@ -185,13 +231,13 @@ class Account:
         fill = Fill(f"x{len(self.fills) + 1}", self._scheduler.now, *whose, order.side, qty, price)
         self.fills.append(fill)
         if order.qty == 0:
-            self._end(order, "Filled")
+            self.end(order, "Filled")
         else:
             self._tell("order", order)
         if order.leg in {STOP, TARGET} and (sibling := self._sibling(order)) is not None:
             sibling.qty -= min(qty, sibling.qty)
             if sibling.qty == 0:
-                self._end(sibling, "Cancelled")
+                self.end(sibling, "Cancelled")
         if order.order_id in self._exits:
             self._grow_exits(order, qty)
         self._tell("fill", fill)
@@ -207,13 +253,15 @@ class Account:
             else:
                 self.place(entry.key, leg, entry.contract, -entry.side, qty, price, parent=entry.order_id)
 
-    def _end(self, order: Working, why: str) -> None:
+    def end(self, order: Working, why: str) -> None:
+        """Let an order be over."""
         if order.ended:
             return
         order.ended = why
         self.orders.pop(order.order_id, None)
         self.ended.append(order)
         self._tell("order", order)
+        self._release_children(order)
 
 
 @dataclass(slots=True)

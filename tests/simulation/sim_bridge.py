@@ -6,24 +6,51 @@ wire messages are built by hand, in the fields that ``pj.ibkr.account_wire`` rea
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sim_account import Account, Fill, Working
 from sim_disk import Crash, SimDisk
+from sim_gateway import CLIENT, Connection, Lies, contract_of, open_fields, status_fields
+from sim_loop import SimLoop
 from sim_time import S, Scheduler, SimClock
 
+from live.execution_bridge import order_ref
 from live.market import Instrument, TickKind
 from pj.channels.daytape import DayTape
-from pj.channels.files import WriteFailed
+from pj.channels.files import Locked, WriteFailed
 from pj.channels.formats import PriceText
 from pj.channels.rundir import RunDir
 from pj.channels.stats import StatsWriter
+from pj.config import Settings
 from pj.ibkr.account import AccountRecorder
+from pj.ibkr.order_desk import OrderDesk
 
 RESTART_S = (0.5, 3.0)
+
+
+class OrdersNotifier:
+    """Stand for the notifier of the order inbox."""
+
+    waking: Callable[[], None] = staticmethod(lambda: None)
+
+    def subscribe(self, callback: Callable[[], None], _names: object = None) -> int:
+        OrdersNotifier.waking = staticmethod(callback)
+        return 1
+
+    def watch(self, _folder: object) -> bool:
+        return True
+
+    def close(self) -> None:
+        return None
+
+    @classmethod
+    def fire(cls) -> None:
+        """Tell the inbox that its file changed."""
+        cls.waking()
 
 
 @dataclass(slots=True)
@@ -46,7 +73,13 @@ class Bridge:
         self.news = News()
         self.prices = PriceText(instrument)
         self.contract = ""
-        self.starts = 0
+        self.starts = self.sessions = 0
+        self.settings: Settings
+        self.judge: Any = None
+        self.lies = Lies()
+        self.desk: OrderDesk | None = None
+        self.loop: SimLoop | None = None
+        self.session: asyncio.Task[Any] | None = None
         self.alive = self.connected = self.gateway_up = False
         self.paused = False
         self.since_ns = 0
@@ -72,10 +105,17 @@ class Bridge:
                 self.run.day_at(now_ns).create()
                 self.tape = DayTape(self.run, now_ns)
                 self.recorder = AccountRecorder(self.run, self.instrument, self.clock.now_ns)
+                self.desk = None
+                if self.settings.execution.route == "ibkr":
+                    parts = (self.settings, self.run, self.instrument, self.clock, self.recorder)
+                    self.desk = OrderDesk(*parts, self.settings.params().max_qty)
                 self._flush()
-        except (Crash, WriteFailed) as error:
+        except (Crash, OSError, Locked) as error:
             self.died(repr(error))
             return
+        if self.desk is not None:
+            self.loop = SimLoop(self.scheduler, lambda owner=self.owner: self.disk.acting(owner), self._look_after)
+            self.loop.spawn(self.desk.run())
         self.connect()
 
     def died(self, why: str) -> None:
@@ -84,6 +124,10 @@ class Bridge:
             return
         self.log(f"bridge dies: {why}")
         self.alive = self.connected = False
+        self.disk.dead.add(self.owner)
+        if self.loop is not None:
+            self.loop.end()
+            self.loop = None
         self.disk.kill(self.owner)
         self.scheduler.after(self.rng.uniform(*RESTART_S), self.start)
 
@@ -102,9 +146,71 @@ class Bridge:
         if not self.alive or self.connected or not self.gateway_up:
             return
         self.connected = True
+        self.sessions += 1
         self.since_ns = self.scheduler.now
-        self.act(self._reread)
+        if self.loop is not None and self.desk is not None:
+            self.act(self.recorder.connecting)
+            self.session = self.loop.spawn(self._attach(self.desk, Connection(self, self.rng)))
+        else:
+            self.act(self._reread)
         self.scheduler.after(1.0, self.pulse)
+
+    async def _attach(self, desk: OrderDesk, connection: Connection) -> None:
+        """Be the session: attach the desk, then let it look at the account again and again."""
+        desk.connecting(CLIENT)
+        await desk.attach(connection, lambda: contract_of(self.contract))  # type: ignore[arg-type]
+        if self.tape.hole_open:
+            self.tape.close_hole(self.clock.now_ns())
+        self._flush()
+        await desk.live()
+
+    def _look_after(self) -> None:
+        """See whether the process met its death in the loop; whatever is no death of the simulation's is a fault."""
+        error = self.loop.fault() if self.loop is not None else None
+        if error is not None and not isinstance(error, Crash | OSError | Locked):
+            self.judge.fail(f"the order desk raised {type(error).__name__}: {error}")
+        if self.alive and (error is not None or self.owner in self.disk.dead):
+            owner = self.owner
+            self.disk.dead.add(owner)
+            self.scheduler.after(0, lambda: self.died("crash") if self.owner == owner else None)
+
+    def finish(self) -> None:
+        """End the process for good."""
+        self.alive = False
+        self.disk.dead.add(self.owner)
+        if self.loop is not None:
+            self.loop.end()
+            self.loop = None
+
+    def wake_desk(self) -> None:
+        """Let the order desk see that orders.jsonl grew."""
+        if self.loop is not None and self.alive and not self.paused:
+            self.loop.call(OrdersNotifier.fire)
+
+    def error(self, order_id: int, code: int) -> None:
+        """Deliver a notice or an error."""
+        desk = self.desk
+        if self.connected and desk is not None and self.loop is not None:
+            self.log(f"gateway says {code} of order {order_id}")
+            self.loop.call(lambda: (desk.on_error(order_id, code), desk.on_batch())[1])
+
+    def tell_execution(self, fill: Fill, req_id: int) -> None:
+        """Deliver one execution."""
+        self._execution(fill, req_id)
+
+    def tell_position(self, contract: str, qty: int) -> None:
+        """Deliver one position."""
+        self._position(contract, qty)
+
+    def tell_order(self, order: Working) -> None:
+        """Deliver what an order is and how it stands."""
+        self._tap(5, open_fields(order))
+        self._tap(3, status_fields(order))
+
+    def _tap(self, message: int, fields: list[str]) -> None:
+        self.recorder.taps()[message](fields)
+        if self.desk is not None:
+            self.desk.taps()[message](fields)
 
     def disconnect(self, seconds: float) -> None:
         """Lose the connection for a while."""
@@ -113,6 +219,9 @@ class Bridge:
         self.log("bridge disconnects")
         self.connected = self.gateway_up = False
         self.since_ns = self.scheduler.now
+        if self.desk is not None and self.loop is not None:
+            session, desk = self.session, self.desk
+            self.loop.call(lambda: (session is not None and session.cancel(), desk.detach())[1])
         self.act(self._lost)
         self.scheduler.after(seconds, self._gateway_back)
 
@@ -121,7 +230,8 @@ class Bridge:
         self.connect()
 
     def _lost(self) -> None:
-        self.recorder.status("disconnected")
+        if self.desk is None:
+            self.recorder.status("disconnected")
         self.tape.open_hole(self.clock.now_ns(), "DISCONNECT")
         self._flush()
 
@@ -167,7 +277,12 @@ class Bridge:
         def beat() -> None:
             self.tape.cross_edges(self.clock.now_ns())
             self._flush()
-            self.stats.beat("RUNNING", connected=self.connected, market_data_type=1, server_offset_s=0.0)
+            self.stats.beat(
+                "RUNNING",
+                connected=self.connected and (self.desk is None or self.desk.ready),
+                market_data_type=1,
+                server_offset_s=0.0,
+            )
 
         self.act(beat)
 
@@ -187,8 +302,12 @@ class Bridge:
         elif what == "position":
             qty = self.account.positions.get(thing, 0)
             self._later("position", lambda: self._position(thing, qty))
-            if self.rng.random() < self.news.stale:
+            if self.desk is None and self.rng.random() < self.news.stale:
                 self.scheduler.after(self.rng.uniform(3, 9), lambda: self._stale(thing))
+
+        elif what == "order" and self.desk is not None:
+            shown = replace(thing)
+            self._later("order", lambda: self.tell_order(shown))
 
     def _later(self, channel: str, deliver: Callable[[], None], *, lost: bool = False) -> None:
         if lost:
@@ -207,8 +326,13 @@ class Bridge:
         self._deliver(deliver)
 
     def _deliver(self, deliver: Callable[[], None]) -> None:
-        if self.connected:
+        if not self.connected:
+            return
+        desk = self.desk
+        if desk is None or self.loop is None:
             self.act(lambda: (deliver(), self._flush())[1])
+        elif not self.paused:
+            self.loop.call(lambda: (deliver(), desk.on_batch(), self._flush())[2])
 
     def _stale(self, contract: str) -> None:
         """Report an old position, and the right one a moment later."""
@@ -222,7 +346,7 @@ class Bridge:
 
     def refresh(self) -> None:
         """Read the day's executions and positions back, as the product does now and then."""
-        if self.connected:
+        if self.connected and self.desk is None:
             self.act(self._refresh)
 
     def _refresh(self) -> None:
@@ -236,16 +360,14 @@ class Bridge:
     def _position(self, contract: str, qty: int) -> None:
         fields = [""] * 16
         fields[0], fields[2], fields[3], fields[12], fields[14], fields[15] = "61", "DU1", "1", contract, str(qty), "0"
-        self.recorder.taps()[61](fields)
+        self._tap(61, fields)
 
     def _execution(self, fill: Fill, req_id: int) -> None:
         fields = [""] * 30
         fields[1], fields[2], fields[3], fields[12] = str(req_id), str(fill.order_id), "1", fill.contract
         fields[14], fields[16], fields[18] = fill.exec_id, "DU1", "BOT" if fill.side > 0 else "SLD"
         fields[19], fields[20], fields[21] = str(fill.qty), self.instrument.to_points(fill.price), str(fill.order_id)
-        fields[22], fields[24], fields[25], fields[26] = "900", str(fill.qty), fields[20], fill.key
-        self.recorder.taps()[11](fields)
-
-    def orders_seen(self) -> list[Working]:
-        """Return what an open-order snapshot would show."""
-        return self.account.working()
+        fields[22] = "900" if self.desk is None else str(CLIENT if fill.key else 0)
+        ref = order_ref(fill.key) if self.desk is not None and fill.key else fill.key
+        fields[24], fields[25], fields[26] = str(fill.qty), fields[20], ref
+        self._tap(11, fields)

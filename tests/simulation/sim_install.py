@@ -9,12 +9,14 @@ from __future__ import annotations
 import io
 import logging
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
 import requests
+from sim_bridge import OrdersNotifier
 from sim_disk import SimOs, SimPath
 from sim_time import SimTime
 from sim_webhook import Session
@@ -23,6 +25,9 @@ from pj.brokers import dispatcher as dispatcher_module
 from pj.brokers import traderspost as traderspost_module
 from pj.brokers.secret_url import SecretUrl
 from pj.channels import files as files_module
+from pj.channels import wake as wake_module
+from pj.ibkr import order_inbox
+from pj.ibkr.position_truth import PositionTruth
 from pj.processes import run_live_engine
 from pj.processes.engine import assumed as assumed_module
 from pj.processes.engine import shell as shell_module
@@ -31,9 +36,12 @@ if TYPE_CHECKING:
     from sim_time import Batons
     from sim_world import World
 
-PATCHED_OS = ("pj.channels", "pj.processes", "pj.ibkr.account")
+PATCHED_OS = ("pj.channels", "pj.processes", "pj.ibkr.account", "pj.ibkr.placed")
+ABSENT = object()
+LOGGERS = ("pj", "pj.bridge", "pj.bridge.orders")
 BEAT_NS = 30_000_000_000
 REAL_TIME, REAL_OS = sys.modules["time"], sys.modules["os"]
+REAL_MONOTONIC = time.monotonic
 
 
 class Wake:
@@ -92,7 +100,7 @@ class Installation:
 
     def patch(self, owner: ModuleType | type | object, name: str, value: object) -> None:
         """Exchange one name until the end of the run."""
-        self._undo.append((owner, name, getattr(owner, name)))
+        self._undo.append((owner, name, getattr(owner, name, ABSENT)))
         setattr(owner, name, value)
 
     def threads(self, batons: Batons) -> None:
@@ -105,12 +113,15 @@ class Installation:
         sim_os = SimOs(world.disk, Environment(world))
         sim_time = SimTime(world.scheduler, world.clock, world.sleep)
         Notifier.world = world
-        logging.getLogger("pj").disabled, logging.getLogger("pj.bridge").disabled = True, True
+        for name in LOGGERS:
+            logging.getLogger(name).disabled = True
         for module in [module for name, module in sorted(sys.modules.items()) if name.startswith("pj.")]:
             if getattr(module, "time", None) is REAL_TIME:
                 self.patch(module, "time", sim_time)
             if getattr(module, "os", None) is REAL_OS and module.__name__.startswith(PATCHED_OS):
                 self.patch(module, "os", sim_os)
+            if getattr(module, "monotonic", None) is REAL_MONOTONIC:
+                self.patch(module, "monotonic", sim_time.monotonic)
             for name, stand_in in (("fsync_file", world.disk.sync), ("fsync_dir", self._sync_folder)):
                 if hasattr(module, name):
                     self.patch(module, name, stand_in)
@@ -121,6 +132,9 @@ class Installation:
         self.patch(run_live_engine, "_stop_on_signals", lambda _shell: None)
         self.patch(run_live_engine, "sys", Quiet())
         self.patch(assumed_module.AssumedPosition.__init__, "__defaults__", (sim_time.monotonic,))
+        self.patch(PositionTruth.__init__, "__defaults__", (sim_time.monotonic,))
+        self.patch(wake_module, "Notifier", OrdersNotifier)
+        self.patch(order_inbox, "POLL_S", 10.0)  # it is told of each change; the poll is only the fallback
         self.patch(SecretUrl, "guard_logs", lambda _self: None)
         self.patch(traderspost_module, "requests", Requests(world))
         self.patch(traderspost_module, "stamped_adapter", lambda outgoing: setattr(world, "outgoing", outgoing))
@@ -130,8 +144,12 @@ class Installation:
 
     def __exit__(self, *_exc: object) -> None:
         for owner, name, value in reversed(self._undo):
-            setattr(owner, name, value)
-        logging.getLogger("pj").disabled, logging.getLogger("pj.bridge").disabled = False, False
+            if value is ABSENT:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, value)
+        for name in LOGGERS:
+            logging.getLogger(name).disabled = False
 
     def _sync_folder(self, folder: SimPath) -> None:
         self._world.disk.sync_folder(str(folder))

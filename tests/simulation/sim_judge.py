@@ -15,6 +15,7 @@ from sim_time import S
 
 from live.broker_order import order_row
 from live.engine import Engine, Route
+from live.execution_bridge import key_of_ref
 from live.market import NS_PER_S
 from pj.channels.journal import JournalDamaged, JournalLine, read_journal, verify_run
 from pj.channels.switches import entry_forbidden
@@ -47,6 +48,7 @@ class Judge:
         self.hopeless = False
         self.entries: dict[str, int] = {}
         self.left: set[str] = set()
+        self.numbers: dict[int, tuple[str, str]] = {}
         self.human = False
         self.lines: list[JournalLine] = []
         self._failed_ends = 0
@@ -63,6 +65,23 @@ class Judge:
         key, action = call.body["extras"]["key"], call.body["action"]
         self.world.log(f"bytes leave: {action} {key} ({call.fault})")
         self.order_left(key, entry=action in ENTRY_ACTIONS, instance=call.instance)
+
+    def placed(self, order: Any) -> None:
+        """Judge an order of the ibkr route at the moment its bytes leave for the gateway."""
+        world, key = self.world, key_of_ref(order.orderRef)
+        number = order.orderId
+        world.log(f"bytes leave: {order.orderType} {key} id {number} qty {order.totalQuantity}")
+        if f"[{number}," not in world.disk.durable_bytes(str(world.run_dir.state_folder / "placed.jsonl")).decode():
+            self.fail(f"order {number} of {key} left before the ledger had its id on the disk")
+        what = (key, order.orderType)
+        if self.numbers.setdefault(number, what) != what:
+            self.fail(f"order id {number} was used again: for {what} after {self.numbers[number]}")
+        if order.orderType == "MKT":
+            self.order_left(key, entry=key.endswith(":ENTRY"), instance=self._fence_holder())
+
+    def point(self, what: str) -> None:
+        """Pass a moment of placing at which the bridge may die."""
+        self.world.bridge_point(what)
 
     def order_left(self, key: str, *, entry: bool, instance: str) -> None:
         """Judge one order at the moment it leaves the product."""
@@ -174,6 +193,16 @@ class Judge:
         if code and world.account.held() and moved < since and world.bridge.steady_since(since):
             self.fail(f"{code} is told while the account has held {world.account.held():+d} for long")
 
+    def answered(self, data: bytes) -> None:
+        """Judge the bridge's answers as they are written: what lives or has filled at the broker was not refused."""
+        for text in data.decode().split("\n"):
+            cells = text.split(",")
+            if len(cells) > 7 and cells[2] == "ANSWER" and cells[7].startswith("REFUSED"):
+                key, account = key_of_ref(cells[5]), self.world.account
+                lives = [one for one in (*account.working(), *account.ended) if one.key == key and one.leg == ENTRY]
+                if any(one.ended in {"", "Filled"} for one in lives):
+                    self.fail(f"{key} is told {cells[7]}, and the broker has it as {lives[0].ended or 'working'}")
+
     def _false_alarms(self, alarms: Counter[str]) -> None:
         """Fail when the engine halted for an overfill or a reversal that the broker never had."""
         told = {"OVERFILL", "REVERSED"} & set(alarms)
@@ -256,6 +285,8 @@ class Judge:
         for line in lines:
             if line.data.get("code") == "KEY_REUSED":
                 self.fail(f"a key was used twice: {line.data['text']}")
+            if self.world.settings.execution.route == "ibkr":
+                continue  # an exit of what is flat already is answered without an order
             late = line.ts_ns > self.world.clock.now_ns() - SEEN_NS
             if (
                 line.type == "INTENT"

@@ -21,6 +21,8 @@ from pj.brokers.limits import SendLimits
 from pj.brokers.port import Answer, Outcome
 from pj.channels.fence import Fence
 from pj.channels.journal import Journal
+from pj.ibkr.order_book import OrderBook
+from pj.ibkr.placed import PlacedLedger
 from pj.processes.engine import core as core_module
 from pj.processes.engine import startup as startup_module
 from pj.processes.engine.outbox import Outbox
@@ -160,6 +162,52 @@ def trades_of_the_day_forgotten(patch: Callable[..., None]) -> None:
     patch(RiskGuard, "filled", lambda _self: None)
 
 
+def error_10349_trusted(patch: Callable[..., None]) -> None:
+    """Take the gateway's comment on a missing time in force for the end of the order."""
+    on_error = OrderBook.on_error
+
+    def believing(self: OrderBook, order_id: int, code: int) -> None:
+        on_error(self, order_id, code)
+        seen = self.seen(order_id)
+        if code == 10349 and seen is not None:
+            seen.status, seen.remaining = "Cancelled", 0
+
+    patch(OrderBook, "on_error", believing)
+
+
+def order_ids_not_remembered(patch: Callable[..., None]) -> None:
+    """Trust the gateway's counter of order ids, which may be rolled back."""
+    patch(PlacedLedger, "high", property(lambda _self: 0, lambda _self, _value: None))
+
+
+def ledger_not_synced(patch: Callable[..., None]) -> None:
+    """Let orders leave for the gateway before their ids are on the disk."""
+    record = PlacedLedger.record
+
+    def lazy(self: PlacedLedger, placed: Any) -> None:
+        sync, self._file.sync = self._file.sync, lambda: None  # type: ignore[method-assign]
+        record(self, placed)
+        self._file.sync = sync  # type: ignore[method-assign]
+
+    patch(PlacedLedger, "record", lazy)
+
+
+def entry_placed_again_by_the_bridge(patch: Callable[..., None]) -> None:
+    """Forget, over a restart of the bridge, which entries were placed and which rows were taken."""
+    begin = PlacedLedger.__init__
+
+    def forgetful(self: PlacedLedger, *args: Any) -> None:
+        begin(self, *args)
+        self.cursor = ("", 0)
+        self._entries.clear()
+
+    patch(PlacedLedger, "__init__", forgetful)
+
+
+IBKR = frozenset(
+    {"error_10349_trusted", "order_ids_not_remembered", "ledger_not_synced", "entry_placed_again_by_the_bridge"}
+)
+"""Mutants of code that only the ibkr route runs; the others are hunted on the TradersPost route."""
 MUTANTS: dict[str, Plant] = {
     plant.__name__: plant
     for plant in (
@@ -178,6 +226,10 @@ MUTANTS: dict[str, Plant] = {
         quiet_reports_not_journaled,
         old_signals_sent,
         trades_of_the_day_forgotten,
+        error_10349_trusted,
+        order_ids_not_remembered,
+        ledger_not_synced,
+        entry_placed_again_by_the_bridge,
     )
 }
 

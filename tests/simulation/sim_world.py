@@ -38,7 +38,7 @@ from pj.processes.engine import shell as shell_module
 MNQ = INSTRUMENTS["MNQ"]
 HOOK = "http://127.0.0.1:9/trading/webhook/0b6c6f0e-6d7c-4b8e-9a53-5b7c3fd10a11/simulated-password"
 TELLING = (b'"SIGNAL"', b'"INTENT"', b'"SENT"', b'"ACKED"', b'"REFUSED"', b'"UNKNOWN"', b'"EXECUTION"', b'"TRADE"')
-ROUTES = ("traderspost",)
+ROUTES = ("traderspost", "ibkr")
 EXECUTIONS_EVERY_S = 4  # as pj.ibkr.session has it
 PULSES_S = (0.02, 9.0, 18.0, 27.0, 36.0, 45.0, 54.0, 59.0)
 QUIET_WAIT_S, OPEN_WAIT_S, BUSY_WAIT_S = 15.0, 2.5, 0.5
@@ -66,10 +66,12 @@ class World:
         self.webhook.log = self.bridge.log = self.log
         self.webhook.draw, self.webhook.arrived = self._draw_webhook, self._arrived
         self.settings = self._settings(settings)
+        self.bridge.settings = self.settings
         self.params = Params.from_dict(self.settings.strategy.pj, MNQ)
         self.installation = Installation(self)
         self.judge = Judge(self)
         self.webhook.left = self.judge.sent
+        self.bridge.judge = self.judge
         self.outgoing: Any = None
         self.shell: shell_module.Shell | None = None
         self.batons: Batons | None = None
@@ -128,6 +130,7 @@ class World:
                         )
                 if self.shell is not None:
                     self.judge.look_at_the_end()
+                self.bridge.finish()
         finally:
             if enabled:
                 gc.enable()
@@ -257,12 +260,18 @@ class World:
         return death
 
     def _before(self, owner: str, what: str, path: str) -> None:
+        if owner == self.bridge.owner and path.endswith("placed.jsonl"):
+            self.bridge_point(f"{what} of placed.jsonl")
         if self._telling(owner, what, path) and what != "write" and self._deaths[0].when != "after":
             death = self._due()
             if death is not None:
                 self._end_engine(death, f"before {what}")
 
     def _after(self, owner: str, what: str, path: str) -> None:
+        if what == "write" and path.endswith("broker_events.csv"):
+            self.woken = True
+        if what == "fsync" and path.endswith("orders.jsonl"):
+            self.scheduler.after(0.005, self.bridge.wake_desk)
         if self._telling(owner, what, path) and self._deaths[0].when == "after":
             death = self._due()
             if death is not None:
@@ -270,6 +279,8 @@ class World:
 
     def _torn(self, owner: str, path: str, data: bytes) -> int | None:
         self._last_data = data
+        if owner == self.bridge.owner and path.endswith("broker_events.csv"):
+            self.judge.answered(data)
         if owner == self.instance and path.endswith("journal.jsonl"):
             self.judge.journaled(data)
         if not self._telling(owner, "write", path) or self._deaths[0].when == "after":
@@ -295,6 +306,13 @@ class World:
         """Pass a moment of sending at which the process may die."""
         self._before(self.disk.owner, what, "")
         self._after(self.disk.owner, what, "")
+
+    def bridge_point(self, what: str) -> None:
+        """Pass a moment at which the bridge may die: after a send, before and after each write of its ledger."""
+        if "crash-bridge" in self.plan.kinds and self.scheduler.now < self.plan.calm_ns and self.rng.random() < 0.08:
+            self.log(f"bridge dies at {what}")
+            self.disk.dead.add(self.bridge.owner)
+            raise Crash(what)
 
     # -- faults that come at their time -----------------------------------------------------------------
 
@@ -325,6 +343,12 @@ class World:
         news.late = chance if "late" in kinds else 0.0
         news.stale = chance if "stale" in kinds else 0.0
         news.lost_fill = chance if "lost-fill" in kinds else 0.0
+        lies, ibkr = self.bridge.lies, self.settings.execution.route == "ibkr"
+        lies.false_cancel = chance if ibkr and kinds & {"webhook", "twice"} else 0.0
+        lies.rejected_later = chance / 2 if ibkr and "webhook" in kinds else 0.0
+        lies.unanswered = 0.1 if ibkr and "late" in kinds else 0.0
+        lies.rolled_ids = 0.5 if ibkr and "power" in kinds else 0.0
+        lies.lost_order = chance / 2 if ibkr and "disconnect" in kinds else 0.0
         news.twice = chance if "twice" in kinds else 0.0
 
     def _calm(self) -> None:

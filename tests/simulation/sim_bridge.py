@@ -303,7 +303,8 @@ class Bridge:
             qty = self.account.positions.get(thing, 0)
             self._later("position", lambda: self._position(thing, qty))
             if self.desk is None and self.rng.random() < self.news.stale:
-                self.scheduler.after(self.rng.uniform(3, 9), lambda: self._stale(thing))
+                after = self.rng.choice((self.rng.uniform(3, 9), self.rng.uniform(20, 70)))
+                self.scheduler.after(after, lambda: self._stale(thing))
 
         elif what == "order" and self.desk is not None:
             shown = replace(thing)

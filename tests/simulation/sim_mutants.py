@@ -208,6 +208,18 @@ IBKR = frozenset(
     {"error_10349_trusted", "order_ids_not_remembered", "ledger_not_synced", "entry_placed_again_by_the_bridge"}
 )
 """Mutants of code that only the ibkr route runs; the others are hunted on the TradersPost route."""
+NEEDS: dict[str, frozenset[str]] = {
+    "one_observation_is_enough": frozenset({"stale"}),
+    "entry_sent_again_after_restart": frozenset({"crash", "sentinel", "power"}),
+    "entry_sent_again_on_timeout": frozenset({"webhook"}),
+    "executions_counted_twice": frozenset({"twice"}),
+    "kill_switch_ignored": frozenset({"kill"}),
+    "fence_ignored": frozenset({"fence"}),
+    "old_signals_sent": frozenset({"pause"}),
+    "error_10349_trusted": frozenset({"webhook", "twice"}),
+    "order_ids_not_remembered": frozenset({"power"}),
+}
+"""One of these kinds of fault must be drawn for the bug to matter; a test need not run the other seeds."""
 MUTANTS: dict[str, Plant] = {
     plant.__name__: plant
     for plant in (

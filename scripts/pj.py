@@ -50,11 +50,8 @@ def main(argv: list[str]) -> int:
 
 
 def all_at_once() -> list[str]:
-    """Return how the whole suite is spread: most of it waits for real processes, so one more worker than cores.
-
-    A file stays with one worker: its tests share servers and expect their order.
-    """
-    return ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile"]
+    """Return how the whole suite is spread: one worker for the tests of real processes, one for all others."""
+    return ["-n", "2", "--dist", "loadgroup"]
 
 
 class InstallationError(Exception):

@@ -22,7 +22,7 @@ SECRET_KEYS: Final = frozenset({"traderspost.webhook_url"})
 SECRET_PATHS: Final = frozenset({"sheets.service_account_file"})
 KEYRING_SERVICE: Final = "pj-engine"
 _LONGEST_PATH: Final = 1_000
-_NO_PATH: Final = re.compile(r"[{}\"\n]|private_key|BEGIN |https?:[\\/]|[\\/]trading[\\/]webhook")
+_NO_PATH: Final = re.compile(r"[{}\n]|private_key|BEGIN |https?:[\\/]|[\\/]trading[\\/]webhook")
 _SECRET: Final = re.compile(r"private_key|BEGIN [A-Z ]*PRIVATE|[\\/]trading[\\/]webhook[\\/]")
 
 

@@ -20,6 +20,14 @@ def test_every_invariant_holds(first: int) -> None:
     assert not broken, f"reproduce one with: python -P tests/simulation/run.py --first SEED --seeds 1 --story; {broken}"
 
 
+@pytest.mark.parametrize(
+    ("seed", "route"), [(29, "traderspost"), (239, "traderspost"), (1063, "traderspost"), (20761, "ibkr")]
+)
+def test_a_seed_that_once_found_a_defect_holds(seed: int, route: str) -> None:
+    world = run_seed(seed, route=route)
+    assert not world.failures, world.story[-30:]
+
+
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("seed", [3, 29, 52])
 def test_a_seed_is_the_same_run_again(seed: int, route: str) -> None:

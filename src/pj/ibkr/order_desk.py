@@ -154,6 +154,7 @@ class OrderDesk:
     def _ready_is(self, *, ready: bool) -> None:
         if self.ready and not ready:
             self._recorder.status("disconnected")
+            self._recorder.connecting()  # the reader has forgotten the account: the next re-read is written whole
         self.ready, self._told = ready, None
 
     def _new_acts(self, client: OrderingClient, contract: Contract) -> OrderActs:

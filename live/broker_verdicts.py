@@ -89,12 +89,6 @@ class Verdicts:
         out[said] = RaiseAlarm(ruling.verdict.value, text, at_ns)
         return desk.belief is not belief
 
-    def _waits(self, order: Order | None, belief: Belief) -> bool:
-        """Tell whether all has left, and only a late report is waited for."""
-        if order is not None:
-            return order.emptied
-        return belief is Belief.EXITING and self._desk.watcher.now.held == 0
-
     def _due(self, ruling: Ruling, seen: Sighting, at_ns: int) -> bool:
         """Tell whether the ruling may act: seen often and long enough, and not just now or too often already."""
         rules, watch, leaving = self._desk.rules, self._desk.watcher.now, self._desk.leaving

@@ -29,14 +29,12 @@ from pathlib import Path
 from typing import Final
 
 from pj.channels.appender import AppendFile
-from pj.channels.files import Locked, WriteFailed, lock_file, open_shared, replace_atomic
+from pj.channels.files import Locked, WriteFailed, lock_file, read_replaced, replace_atomic
 from pj.channels.rundir import RunDir
 
 GRANT_WAIT_S: Final = 1.0
 SEND_WAIT_S: Final = 1.0
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
-_READ_TRIES: Final = 3
-_READ_STEP_S: Final = 0.005
 
 
 class GrantFailed(OSError):
@@ -165,16 +163,8 @@ def _last_epoch(path: Path, record: AppendFile) -> int:
 
 
 def _read(path: Path) -> Granted | None:
-    for attempt in range(_READ_TRIES):
-        try:
-            with open_shared(path) as file:
-                return _parse(file.read())
-        except FileNotFoundError:
-            return None
-        except PermissionError:  # Windows, in the instant of the replacement
-            if attempt + 1 < _READ_TRIES:
-                time.sleep(_READ_STEP_S)
-    return None
+    data = read_replaced(path)
+    return None if data is None else _parse(data)
 
 
 def _parse(data: bytes) -> Granted | None:

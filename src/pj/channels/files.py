@@ -21,6 +21,8 @@ from typing import BinaryIO, Final, Self
 
 REPLACE_RETRY_S: Final = 1.0
 RETRY_STEP_S: Final = 0.01
+READ_TRIES: Final = 3
+READ_STEP_S: Final = 0.005
 _WINDOWS_LOCK_OFFSET: Final = 0x7FFF_FFFF_FFFF_0000
 _FILE_MODE: Final = 0o644
 
@@ -156,6 +158,19 @@ def open_read_fd(path: Path) -> int:
 def open_shared(path: Path) -> BinaryIO:
     """Open ``path`` for reading without hindering writer, replacer or deleter; raise FileNotFoundError."""
     return os.fdopen(_open_read_fd(path), "rb")
+
+
+def read_replaced(path: Path) -> bytes | None:
+    """Return the whole of a file that ``replace_atomic`` writes; None while it is missing or cannot be read."""
+    for _attempt in range(READ_TRIES):
+        try:
+            with open_shared(path) as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+        except PermissionError:  # Windows, in the instant of the replacement
+            time.sleep(READ_STEP_S)
+    return None
 
 
 def open_append_fd(path: Path) -> int:

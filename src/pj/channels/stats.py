@@ -13,12 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from pj.channels.files import open_shared, replace_atomic
+from pj.channels.files import read_replaced, replace_atomic
 from pj.channels.redact import redact_tree
 
 BEAT_EVERY_S: Final = 1.0
-_READ_TRIES: Final = 3
-_READ_STEP_S: Final = 0.005
 _OWN: Final = ("process", "pid", "instance", "started_ns", "beat_seq", "beat_ns", "phase")
 T = TypeVar("T")
 
@@ -103,16 +101,8 @@ class StatsWriter:
 
 def read_stats(path: Path) -> Stats | None:
     """Return what the file says; None while it is missing or cannot be read (a foreign hand, never our writer)."""
-    for attempt in range(_READ_TRIES):
-        try:
-            with open_shared(path) as file:
-                return _parse(file.read())
-        except FileNotFoundError:
-            return None
-        except PermissionError:  # Windows, in the instant of the replacement
-            if attempt + 1 < _READ_TRIES:
-                time.sleep(_READ_STEP_S)
-    return None
+    data = read_replaced(path)
+    return None if data is None else _parse(data)
 
 
 def _parse(data: bytes) -> Stats | None:

@@ -82,7 +82,7 @@ class Sentinel:
     check_s: float
     now_s: Callable[[], float]
     notifier: Notifier
-    keeper: ScheduleKeeper | None = None
+    schedule: ScheduleKeeper | None = None
     interrupts: int = 0
     exit_code: int = 0
     _stop_began_s: float | None = None
@@ -139,8 +139,8 @@ class Sentinel:
             self.family.look(self._beats.read, elapsed_s)
             self.letters.obey()
             self.duties.step()
-            if self.keeper is not None and not self.stop_reason:
-                self.keeper.step()
+            if self.schedule is not None and not self.stop_reason:
+                self.schedule.step()
         if self.stop_reason:
             self._stop(now_s)
         self.family.tick()

@@ -113,7 +113,7 @@ def run_sentinel(
         stats = StatsWriter(folder.state("sentinel"), "sentinel", instance)
         sentinel = _wire(house, rules, commands, births, stats, notifier)
         if session_overrides is not None:
-            sentinel.keeper = ScheduleKeeper(folder.session_file, session_overrides, clock, log, time.monotonic)
+            sentinel.schedule = ScheduleKeeper(folder.session_file, session_overrides, clock, log, time.monotonic)
         return _run(sentinel)
     except ConfigError as error:
         log.warning("SENTINEL_REFUSED", reason=str(error))
@@ -207,8 +207,8 @@ def _run(sentinel: Sentinel) -> int:
         for child in sentinel.family.alive():  # only after an exception in the loop: nothing is left behind even then
             if child.running is not None:
                 child.running.kill()
-        if sentinel.keeper is not None:
-            sentinel.keeper.close()
+        if sentinel.schedule is not None:
+            sentinel.schedule.close()
         sentinel.duties.close()
         sentinel.notifier.close()
         sentinel.terminal.restore()

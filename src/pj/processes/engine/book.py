@@ -64,11 +64,6 @@ class DayBook:
         self._bars_sum = FileSum(day.bars)
 
     @property
-    def bar_count(self) -> int:
-        """Return how many bars the file holds."""
-        return self._bars.seq
-
-    @property
     def head(self) -> str:
         """Return the journal's head hash."""
         return self.journal.head

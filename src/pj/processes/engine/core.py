@@ -25,7 +25,6 @@ class Core:
         self.engine = engine
         self.book = book
         self.issue = issue
-        self.last_bar: Bar | None = None
 
     @property
     def mode(self) -> Mode:
@@ -57,12 +56,10 @@ class Core:
     def take_bar(self, bar: Bar) -> None:
         """Step one bar that bars.csv holds."""
         self.book.after_bar += 1
-        self.last_bar = bar
         self._out(self.engine.step(BarClosed(bar)))
 
     def rehearse_bar(self, bar: Bar) -> None:
         """Step one bar of history.csv, which is no bar of ours and is not counted."""
-        self.last_bar = bar
         self._out(self.engine.step(BarClosed(bar)))
 
     def _out(self, commands: list[Command]) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 from pj.verbs.arguments import JSON, PROFILE, SETTINGS
 from pj.verbs.schema import Argument, Verb, object_output
 from pj.verbs.table_orders import ORDER_VERBS
+from pj.verbs.table_research import RESEARCH_VERBS
 from pj.verbs.table_service import SERVICE_VERBS
 
 _TEXT: Final = {"type": "string"}
@@ -206,44 +207,7 @@ VERBS: Final[tuple[Verb, ...]] = (
         Argument("--once", "print one frame and leave", kind="flag"),
     ),
     *SERVICE_VERBS,
-    Verb(
-        "backtest",
-        "Run the engine's own decisions over a Parquet file of 1-minute bars.",
-        "pj.verbs.research:backtest",
-        (
-            Argument(
-                "--bars", "Parquet file: ts, open, high, low, close, volume, optional contract", "path", required=True
-            ),
-            Argument("--out", "folder for trades.csv and events.csv", "path", required=True, metavar="DIR"),
-            Argument("--params", "JSON file of strategy parameters (spec S13)", "path"),
-            Argument("--from", "first trade date", "date"),
-            Argument("--to", "last trade date", "date"),
-            Argument("--front", "of overlapping contracts keep the one with more volume per trade date", "flag"),
-            Argument("--snap", "round prices to the grid instead of refusing the file", "flag"),
-            Argument("--symbol", "what is traded", choices=("NQ", "MNQ", "ES", "MES"), default="MNQ"),
-            JSON,
-        ),
-        object_output(
-            "counts and money of the run",
-            bars=_WHOLE,
-            first_bar=_TEXT,
-            last_bar=_TEXT,
-            pools=_OBJECT,
-            sweeps=_WHOLE,
-            reclaims=_WHOLE,
-            signals=_WHOLE,
-            refusals=_OBJECT,
-            cancels=_OBJECT,
-            locks=_WHOLE,
-            trades=_WHOLE,
-            wins=_WHOLE,
-            net_usd=_TEXT,
-            trades_path=_TEXT,
-            events_path=_TEXT,
-        ),
-        codes=(0, 2),
-        detail="A backtest shows what the rules would have done; it proves no edge.",
-    ),
+    *RESEARCH_VERBS,
     Verb(
         "simulate gateway",
         "Serve the IB gateway's wire protocol on loopback from a tape or a generator.",

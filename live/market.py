@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 NS_PER_S: Final = 1_000_000_000
 NS_PER_MIN: Final = 60 * NS_PER_S
@@ -85,9 +85,11 @@ class ClosedBy(StrEnum):
     HISTORY = "history"
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Carry one tape row into the core; None = not applicable."""
+class Tick(NamedTuple):
+    """Carry one tape row into the core; None = not applicable.
+
+    A named tuple, because a day holds a million of them: it is made four times as fast as a frozen dataclass.
+    """
 
     seq: int
     recv_ns: int

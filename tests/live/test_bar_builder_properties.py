@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -132,7 +131,7 @@ def test_causal_prefix_whatever_follows(rows, cut, prices):
     prefix = BarBuilder().on_ticks(rows[:cut])
     assert whole[: len(prefix)] == prefix
     builder = BarBuilder()
-    other = [replace(rows[-1], recv_ns=rows[-1].recv_ns, kind=TickKind.TRADE, price_ticks=p, size=1) for p in prices]
+    other = [rows[-1]._replace(recv_ns=rows[-1].recv_ns, kind=TickKind.TRADE, price_ticks=p, size=1) for p in prices]
     assert builder.on_ticks(rows[:cut] + other)[: len(prefix)] == prefix
     builder = BarBuilder()
     for row in rows:
@@ -148,7 +147,7 @@ def test_late_and_repeated_ticks_never_change_a_closed_bar(rows, data):
     for row in rows:
         out += builder.on_tick(row)
         if row.kind is TickKind.TRADE and data.draw(st.booleans()):
-            late = replace(row, recv_ns=row.recv_ns - row.recv_ns % NS_PER_MIN - 1, price_ticks=100_000)
+            late = row._replace(recv_ns=row.recv_ns - row.recv_ns % NS_PER_MIN - 1, price_ticks=100_000)
             refused = builder.on_tick(late)
             assert [item.reason for item in refused if isinstance(item, TickRefused)] in ([], [Refusal.LATE])
     assert bars(out) == whole

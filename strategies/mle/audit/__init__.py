@@ -1,0 +1,1 @@
+"""Judge the evidence: pure statistics, the frozen split, the verdict."""

@@ -8,20 +8,26 @@ from pj.verbs.common import Options, print_json
 
 
 def backtest(options: Options) -> int:
-    """Write trades.csv and events.csv of one Parquet file and print the counts."""
+    """Write trades.csv, events.csv and run.json of one Parquet file and print the counts."""
     from strategies.mle.phase16_pj_engine import read_params, run_backtest
+    from strategies.mle.registry import RunFolder
 
-    symbol = options["symbol"]
+    symbol, bars, out = options["symbol"], options["bars"], options["out"]
+    params = read_params(options["params"], symbol)
+    choices = {name: options[name] for name in ("symbol", "from", "to", "front", "snap")}
+    run = RunFolder.create(out, "backtest", {"bars": bars, **choices}, params.to_dict())
     summary = run_backtest(
-        options["bars"],
-        options["out"],
-        read_params(options["params"], symbol),
+        bars,
+        out,
+        params,
         _day(options["from"]),
         _day(options["to"]),
         front=options["front"],
         snap=options["snap"],
         symbol=symbol,
     ).as_dict()
+    outputs = ("trades.csv", "events.csv")
+    run.finish({name: value for name, value in summary.items() if not name.endswith("_path")}, outputs)
     if options["json"]:
         print_json(summary)
         return 0

@@ -28,7 +28,7 @@ class UsageError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """Describe one argument; a name without dashes is positional, a switch has a --no- form."""
+    """Describe one argument: no dashes = positional; a switch has a --no- form; ``repeat`` makes a list."""
 
     name: str
     help: str
@@ -63,9 +63,11 @@ class Argument:
             options["metavar"] = self.name  # argparse would show a positional argument as its choices alone
         if self.choices:
             options["choices"] = self.choices
-        if self.repeat:
+        if self.repeat and not self.name.startswith("-"):
+            options["nargs"] = "+" if self.required else "*"
+        elif self.repeat:
             options |= {"action": "append", "default": []}
-        if not self.name.startswith("-") and not self.required:
+        elif not self.name.startswith("-") and not self.required:
             options["nargs"] = "?"
         parser.add_argument(self.name, **options)
 

@@ -8,6 +8,7 @@ from pj.verbs.arguments import JSON, PROFILE, SETTINGS
 from pj.verbs.schema import Argument, Verb, object_output
 from pj.verbs.table_orders import ORDER_VERBS
 from pj.verbs.table_research import RESEARCH_VERBS
+from pj.verbs.table_runs import RUN_VERBS
 from pj.verbs.table_service import SERVICE_VERBS
 
 _TEXT: Final = {"type": "string"}
@@ -208,6 +209,7 @@ VERBS: Final[tuple[Verb, ...]] = (
     ),
     *SERVICE_VERBS,
     *RESEARCH_VERBS,
+    *RUN_VERBS,
     Verb(
         "simulate gateway",
         "Serve the IB gateway's wire protocol on loopback from a tape or a generator.",

@@ -32,10 +32,10 @@ def block_length(daily: npt.ArrayLike, kind: Kind = "stationary") -> int:
     values = series(daily, at_least=8)
     longest = int(values.size) // 4
     if np.ptp(values) == 0.0:
-        return max(1, min(longest, round(float(values.size) ** (1.0 / 3.0))))
+        return max(1, min(longest, round(float(np.cbrt(values.size)))))
     found = float(optimal_block_length(values)[kind].iloc[0])
     if not np.isfinite(found):
-        found = float(values.size) ** (1.0 / 3.0)
+        found = float(np.cbrt(values.size))
     return max(1, min(longest, ceil(found)))
 
 

@@ -59,7 +59,7 @@ def common_block_length(daily: Matrix) -> int:
     places = np.unique(np.linspace(0, checked.shape[1] - 1, min(_SAMPLE, checked.shape[1])).astype(np.int64))
     columns = [np.asarray(checked[:, place], dtype=np.float64) for place in places]
     lengths = [block_length(column) for column in columns if np.ptp(column) > 0.0]
-    return int(np.ceil(np.median(lengths))) if lengths else max(1, round(checked.shape[0] ** (1.0 / 3.0)))
+    return int(np.ceil(np.median(lengths))) if lengths else max(1, round(float(np.cbrt(checked.shape[0]))))
 
 
 def reality_check(

@@ -146,7 +146,9 @@ class Control:
         count = _whole(command, "count", None)
         if not 0 < count <= MAX_BURST:
             raise BadCommand(f"count {count} is not within 1 to {MAX_BURST}")
-        item = Print(self._core.clock.now_ns(), self._core.market.last, 1)
+        # An exchange's time never runs backward, and the tape's own prints are not stamped with our clock.
+        exch_ns = self._feed.last_exch_ns or self._core.clock.now_ns()
+        item = Print(exch_ns, self._core.market.last, 1)
         self._feed.play([item] * count)
 
     def _partial(self, command: dict[str, Any]) -> None:

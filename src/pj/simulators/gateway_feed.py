@@ -54,6 +54,8 @@ class Feed:
         self._start_ns = start_ns
         self._end_ns = end_ns
         self._day = trade_date(start_ns)
+        #: The source's time of the last print, 0 before the first: the tape plays ahead of it (see above) or behind.
+        self.last_exch_ns = 0
         self._quote_step_ns = max(QUOTE_NS, int(QUOTE_REAL_S * core.clock.speed * NS_PER_S))
         self._warm_up()
 
@@ -101,6 +103,7 @@ class Feed:
             core.market.trade(item)
             notices += core.book.trade(item, core.market, now)
         core.prints_played += len(batch)
+        self.last_exch_ns = batch[-1].exch_ns
         if not (core.faults.silent or core.faults.silent_trades):
             for session in list(core.clients.values()):
                 session.deliver(print_messages(core, session, batch))

@@ -12,7 +12,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 HEADER = "# From uv.lock by scripts/lock.py; do not edit.\n"
-EXPORTS = {"runtime": ["--no-dev"], "dev": ["--group", "dev"], "ib_async": ["--no-dev", "--extra", "ib_async"]}
+EXPORTS = {
+    "runtime": ["--no-dev"],
+    "dev": ["--group", "dev"],
+    "ib_async": ["--no-dev", "--extra", "ib_async"],
+    "keyring": ["--no-dev", "--extra", "keyring"],
+}
+#: Extras that go beside the runtime: their files hold only what the runtime has not.
+BESIDE = ("ib_async", "keyring")
 
 
 def export(arguments: list[str]) -> list[str]:
@@ -30,9 +37,10 @@ def export(arguments: list[str]) -> list[str]:
 
 
 def files() -> dict[str, str]:
-    """Return the text of each requirements file; ib_async's holds only what the runtime has not."""
+    """Return the text of each requirements file; an extra's holds only what the runtime has not."""
     blocks = {name: export(arguments) for name, arguments in EXPORTS.items()}
-    blocks["ib_async"] = [block for block in blocks["ib_async"] if block not in blocks["runtime"]]
+    for extra in BESIDE:
+        blocks[extra] = [block for block in blocks[extra] if block not in blocks["runtime"]]
     return {name: HEADER + "".join(found) for name, found in blocks.items()}
 
 

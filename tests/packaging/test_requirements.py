@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("runtime", "dev", "ib_async")
+NAMES = ("runtime", "dev", "ib_async", "keyring")
 BLOCK = re.compile(
     r"^([a-z0-9][a-z0-9._-]*)==([^\s;\\]+)(?: ; ([^\\]+?))?((?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n", re.MULTILINE
 )
@@ -60,6 +60,8 @@ def test_every_direct_dependency_is_pinned() -> None:
         name = re.split(r"[<>=!~\[; ]", requirement)[0].lower().replace("_", "-")
         assert name in runtime, f"{name} is not in requirements/runtime.txt: run python3 scripts/lock.py"
     assert {package for package, _, _ in blocks("ib_async")} == {"ib-async", "aeventkit"}
+    extra = {package for package, _, _ in blocks("keyring")}
+    assert "keyring" in extra and not extra & runtime, "an extra's file holds only what the runtime has not"
 
 
 @pytest.mark.slow

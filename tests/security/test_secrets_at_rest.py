@@ -98,7 +98,8 @@ def test_a_keyring_that_is_missing_or_locked_is_one_sentence(folder: Path) -> No
     assert locked[0].startswith("the operating system's keyring does not answer (RuntimeError); unlock it")
     (folder / "library" / "keyring.py").write_text("raise ImportError('no keyring')\n")
     missing = ask(folder, installed=False, PJ__KEYRING="true")
-    assert "pip install keyring" in missing[0]
+    assert missing[0].startswith("keyring is true, but the library keyring is not installed; run '")
+    assert "-m pip install --require-hashes -r requirements/keyring.txt' in the checkout" in missing[0]
 
 
 def test_a_secret_of_the_keyring_is_masked_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ an error, a log). So it never becomes a setting: it is refused with a sentence t
 from __future__ import annotations
 
 import re
+import sys
 from importlib import import_module
 from typing import Any, Final
 
@@ -49,13 +50,15 @@ def misplaced(key: str, value: Any) -> str:
 def from_keyring(variable: str) -> str:
     """Return what the operating system's keyring holds for ``variable`` (service pj-engine), empty when it has nothing.
 
-    The library is no dependency of ours and loaded only here. Raises ConfigError when it is missing or refuses.
+    The library is an extra (requirements/keyring.txt), loaded only here. Raises ConfigError when it is missing or
+    refuses.
     """
     try:
         keyring: Any = import_module("keyring")
     except ImportError:
         raise ConfigError(
-            "keyring is true, but the library keyring is not installed; 'pip install keyring' into this environment,"
+            "keyring is true, but the library keyring is not installed; run"
+            f" '{sys.executable} -m pip install --require-hashes -r requirements/keyring.txt' in the checkout,"
             " or set keyring: false and use .env"
         ) from None
     try:

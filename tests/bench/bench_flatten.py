@@ -41,8 +41,9 @@ def flatten(folder: Path, route: str, world: World, webhook: str) -> float:
 
 def webhook_of(world: World) -> tuple[subprocess.Popen[str], str]:
     command = [sys.executable, "-P", "-m", "pj.simulators.traderspost", "--port", "0"]
-    command += ["--gateway", f"127.0.0.1:{world.port}", "--uuid", "6f9619ff", "--password", "pw"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    command += ["--gateway", f"127.0.0.1:{world.port}"]
+    env = {**os.environ, "PJ_SIM_WEBHOOK_UUID": "6f9619ff", "PJ_SIM_WEBHOOK_PASSWORD": "pw"}
+    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     address = process.stdout.readline().split()[2]
     time.sleep(1.0)  # it connects to the gateway

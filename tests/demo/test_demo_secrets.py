@@ -61,12 +61,16 @@ def test_no_file_of_a_run_with_crashes_holds_a_secret(tmp_path: Path) -> None:
         stats = json.loads((folder / "state" / "sentinel.stats.json").read_text())
         address = psutil.Process(stats["pid"]).environ()["PJ_TRADERSPOST_WEBHOOK_URL"]
         time.sleep(3)
+        arguments = _arguments_below(psutil.Process(demo.pid))
     finally:
         demo.send_signal(signal.SIGINT)
         demo.wait(60)
     hook, password = address.split("/")[-2:]
     key = json.loads((folder / "simulators" / "service_account.json").read_text())
     secrets = {hook, password, key["private_key_id"], *key["private_key"].split("\n")[1:-2]}
+    assert {*PROCESSES, "sentinel", "gateway", "sheets", "traderspost", "cli"} <= set(arguments)
+    for name, command in arguments.items():
+        assert not [secret for secret in secrets if secret in command], f"{name} has a secret among its arguments"
     # The simulators are the other side: the sheet's key file, and the ledgers of what the servers were sent.
     ours = [file for file in folder.rglob("*") if file.is_file() and "simulators" not in file.parts]
     assert len(ours) > 15
@@ -75,6 +79,18 @@ def test_no_file_of_a_run_with_crashes_holds_a_secret(tmp_path: Path) -> None:
         for secret in secrets:
             assert secret.encode() not in data, f"{file.relative_to(folder)} holds {secret[:4]}..."
     _every_crash_is_told(folder, hook)
+
+
+def _arguments_below(demo: psutil.Process) -> dict[str, str]:
+    """Return the whole command line of the demo and of every process below it, by the module's short name."""
+    short = {"ibkr_bridge": "bridge", "run_live_engine": "engine", "dashboard_logger": "scribe"}
+    short |= {"live_dashboard": "dashboard", "sentinel_watchdog": "sentinel"}
+    found = {}
+    for process in (demo, *demo.children(recursive=True)):
+        words = process.cmdline()
+        module = words[words.index("-m") + 1].rpartition(".")[2] if "-m" in words else " ".join(words[:3])
+        found[short.get(module, module)] = "\0".join(words)
+    return found
 
 
 def _every_crash_is_told(folder: Path, hook: str) -> None:

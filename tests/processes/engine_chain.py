@@ -40,7 +40,7 @@ class Chain(World):
         shared = ["--port", "0", "--run-dir", str(self.root)]
         gateway = self._serve("gateway", *shared, "--tape", str(self.tape), *window)
         self.settings |= {"ibkr.port": gateway, "contract": "MNQM6", "execution.route": "traderspost"}
-        post = self._serve("traderspost", *shared, "--gateway", f"127.0.0.1:{gateway}", "--uuid", UUID)
+        post = self._serve("traderspost", *shared, "--gateway", f"127.0.0.1:{gateway}")
         self.hook = f"http://127.0.0.1:{post}"
         bridge = [sys.executable, "-P", "-m", "pj.processes.ibkr_bridge"]
         self.servers.append(subprocess.Popen(bridge, env=self.env(), stdout=subprocess.DEVNULL))
@@ -92,7 +92,7 @@ class Chain(World):
     def _serve(self, name: str, *arguments: str) -> str:
         command = [sys.executable, "-P", "-m", f"pj.simulators.{name}", *arguments]
         env = {name: value for name, value in os.environ.items() if not name.startswith("PJ_")}
-        env |= {**self.clock.to_env(), "PJ_SIM_WEBHOOK_PASSWORD": PASSWORD}
+        env |= {**self.clock.to_env(), "PJ_SIM_WEBHOOK_UUID": UUID, "PJ_SIM_WEBHOOK_PASSWORD": PASSWORD}
         process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE)
         self.servers.append(process)
         assert process.stdout is not None

@@ -65,7 +65,7 @@ def test_no_listener_takes_a_host_from_outside() -> None:
 SIMULATORS = {
     "gateway": ["--port", "0", "--control-port", "0", "--symbol", "MNQ"],
     "sheets": ["--port", "0"],
-    "traderspost": ["--port", "0", "--gateway", "none", "--uuid", "u" * 12],
+    "traderspost": ["--port", "0", "--gateway", "none"],
 }
 
 
@@ -73,7 +73,7 @@ SIMULATORS = {
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[psutil.Process]:
     name: str = request.param
     words = [sys.executable, "-P", "-m", f"pj.simulators.{name}", *SIMULATORS[name], "--run-dir", str(tmp_path)]
-    env = {**os.environ, "PJ_SIM_WEBHOOK_PASSWORD": "loopback-only"}
+    env = {**os.environ, "PJ_SIM_WEBHOOK_UUID": "u" * 12, "PJ_SIM_WEBHOOK_PASSWORD": "loopback-only"}
     process = subprocess.Popen(words, env=env, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline().startswith("READY")

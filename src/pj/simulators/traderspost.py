@@ -1,6 +1,8 @@
 """Run the simulated TradersPost: a webhook server whose accepted signals trade on a gateway's account.
 
-``python -P -m pj.simulators.traderspost --port 8990 --gateway 127.0.0.1:4002 --uuid U --password P``
+``python -P -m pj.simulators.traderspost --port 8990 --gateway 127.0.0.1:4002``. The webhook's secret comes from the
+environment (PJ_SIM_WEBHOOK_UUID, PJ_SIM_WEBHOOK_PASSWORD) and never from an argument, which every process of the
+machine can read; without one it is made and shown in the READY line.
 """
 
 from __future__ import annotations
@@ -38,12 +40,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--client-id", type=int, default=900, help="API client id at the gateway")
     parser.add_argument("--run-dir", type=Path, help="run folder for the ledger and the stats file")
     parser.add_argument("--state", type=Path, help="another place for the ledger")
-    parser.add_argument(
-        "--uuid", default=os.environ.get(ENV_UUID, ""), help=f"webhook's uuid; else {ENV_UUID}; else one is made"
-    )
-    parser.add_argument(
-        "--password", default=os.environ.get(ENV_PASSWORD, ""), help=f"its password; else {ENV_PASSWORD}; else made"
-    )
     parser.add_argument("--side-swapping", action="store_true", help="let a buy while short go long after closing")
     parser.add_argument("--allow-add", action="store_true", help="let a buy while long add to the position")
     return parser
@@ -52,7 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return 0, or 2 when the port or an argument cannot be used."""
     args = build_parser().parse_args(argv)
-    secret = Secret(args.uuid or str(uuid.uuid4()), args.password or secrets.token_hex(16))
+    given = os.environ.get(ENV_UUID, ""), os.environ.get(ENV_PASSWORD, "")
+    secret = Secret(given[0] or str(uuid.uuid4()), given[1] or secrets.token_hex(16))
     try:
         clock = clock_from_env()
         ledger = Ledger(args.state or (args.run_dir / "simulators" / LEDGER_NAME if args.run_dir else None), clock)
@@ -67,10 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"traderspost simulator: port {args.port} cannot be used: {error}; choose another", file=sys.stderr)
         executor.close()
         return 2
-    made = not (args.uuid and args.password)
-    return _serve(
-        server, service, args.run_dir, f" path=/trading/webhook/{secret.uuid}/{secret.password}" if made else ""
-    )
+    made = "" if all(given) else f" path=/trading/webhook/{secret.uuid}/{secret.password}"
+    return _serve(server, service, args.run_dir, made)
 
 
 def _executor(args: argparse.Namespace, clock: Clock, ledger: Ledger) -> GatewayAccount | DryRun:

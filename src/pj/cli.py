@@ -8,13 +8,14 @@ from __future__ import annotations
 import difflib
 import importlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final
 
 from pj import __version__
 from pj.channels.dumps import no_memory_dumps
-from pj.verbs.schema import EXIT_CODES, UsageError, Verb
+from pj.verbs.schema import EXIT_CODES, INTERRUPTED, READER_LEFT, UsageError, Verb
 from pj.verbs.table import VERBS
 
 #: Errors that are the user's to mend, by qualified name (their modules stay unimported), and their exit codes.
@@ -42,19 +43,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     no_memory_dumps()
     try:
-        return _run(words)
+        code = _run(words)
+        _write_out()
+        return code
     except KeyboardInterrupt:
-        sys.stderr.write("stopped by the operator\n")
-        return 0
-    except BrokenPipeError:  # the reader of our output has left, e.g. `pj status | head`
-        sys.stderr.close()
-        return 0
+        verb = _named(words)
+        done = verb is not None and verb[0].until_stopped
+        sys.stderr.write("stopped by the operator\n" if done else "interrupted: it is not done\n")
+        return 0 if done else INTERRUPTED
+    except BrokenPipeError:  # cut off in the middle, so that nobody knows what its code would have been
+        _say_no_more()
+        return READER_LEFT
     except Exception as error:
-        code = exit_code_of(error)
-        if code is None:
+        mendable = exit_code_of(error)
+        if mendable is None:
             raise
         sys.stderr.write(f"{' '.join(str(error).split())}\n")
-        return code
+        return mendable
+
+
+def _write_out() -> None:
+    """Write what is still in the buffer; a reader who left (`pj status | head -1`) changes nothing of what was done."""
+    try:
+        if sys.stdout is not None:  # pythonw has none
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _say_no_more()
+
+
+def _say_no_more() -> None:
+    """Send what is still to be printed nowhere, or the interpreter fails on it at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def exit_code_of(error: BaseException) -> int | None:
@@ -102,13 +123,22 @@ def _parse(verb: Verb, rest: list[str]) -> object:
     return options
 
 
-def _find(words: list[str]) -> tuple[Verb, list[str]] | None:
-    """Return the verb and what follows it; None when a family's help was printed instead."""
+def _named(words: list[str]) -> tuple[Verb, list[str]] | None:
+    """Return the verb that the first words name, and what follows it."""
     names = {verb.name: verb for verb in VERBS}
     for count in (2, 1):
         name = " ".join(words[:count])
         if name in names and len(words) >= count:
             return names[name], words[count:]
+    return None
+
+
+def _find(words: list[str]) -> tuple[Verb, list[str]] | None:
+    """Return the verb and what follows it; None when a family's help was printed instead."""
+    found = _named(words)
+    if found is not None:
+        return found
+    names = {verb.name: verb for verb in VERBS}
     family = [verb for verb in VERBS if verb.name.startswith(f"{words[0]} ")]
     if family and (len(words) < 2 or words[1] in {"-h", "--help"}):
         print(overview(family))

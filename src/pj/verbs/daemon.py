@@ -15,6 +15,7 @@ from pj.channels.files import is_locked, replace_atomic
 from pj.channels.rundir import RunDir
 from pj.channels.stats import read_stats
 from pj.clock import clock_from_env
+from pj.config import Settings
 from pj.supervision.settings import of_settings
 from pj.supervision.spawn import module_command
 from pj.verbs.common import (
@@ -49,25 +50,31 @@ def up(options: Options) -> int:
     if found:
         more = f" (and {len(found) - 1} more: 'pj config check' lists them)" if len(found) > 1 else ""
         raise Refusal(found[0] + more)
-    from pj.calendar import ensure_sessions
-
     hand_down(options)
-    folder = run_dir_of(settings).create()
-    ensure_sessions(folder.session_file, clock_from_env().now_ns(), settings.session_overrides)
+    folder = _write_schedule(settings)
     if settings.profile == "live" and not _ruled(folder):
         print("live starts disarmed: no entry is sent until 'pj arm'")
     argv = ["--settings", of_settings(settings).to_json()]
     return _become("pj.processes.sentinel_watchdog", [*argv, "--headless"] if options["headless"] else argv)
 
 
+def _write_schedule(settings: Settings) -> RunDir:
+    """Return the run folder with a trading schedule in it: without one a silent feed is never called dead."""
+    from pj.calendar import ensure_sessions
+
+    folder = run_dir_of(settings).create()
+    ensure_sessions(folder.session_file, clock_from_env().now_ns(), settings.session_overrides)
+    return folder
+
+
 def bridge(options: Options) -> int:
     """Run the bridge in the foreground."""
-    return _foreground(options, "pj.processes.ibkr_bridge")
+    return _foreground(options, "pj.processes.ibkr_bridge", schedule=True)
 
 
 def engine(options: Options) -> int:
     """Run the engine in the foreground."""
-    return _foreground(options, "pj.processes.run_live_engine")
+    return _foreground(options, "pj.processes.run_live_engine", schedule=True)
 
 
 def scribe(options: Options) -> int:
@@ -80,9 +87,12 @@ def dashboard(options: Options) -> int:
     return _foreground(options, "pj.processes.live_dashboard", ["--once"] if options["once"] else [])
 
 
-def _foreground(options: Options, module: str, argv: list[str] | None = None) -> int:
-    settings_of(options)
+def _foreground(options: Options, module: str, argv: list[str] | None = None, *, schedule: bool = False) -> int:
+    """Run one process here; with ``schedule`` first see that the calendar is there, as 'pj up' does for all."""
+    settings = settings_of(options)
     hand_down(options)
+    if schedule:
+        _write_schedule(settings)
     return _run_process(module, argv)
 
 

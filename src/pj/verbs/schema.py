@@ -15,7 +15,12 @@ EXIT_CODES: Final[Mapping[int, str]] = {
     2: "usage or configuration is wrong; the Sentinel does not restart it",
     3: "an outside service is unavailable",
     4: "halted by a guard",
+    130: "interrupted by Ctrl-C before it was done",
+    141: "the reader of the output left before it was done",
 }
+#: What can befall any verb; the others are listed with the verbs that have them.
+INTERRUPTED: Final = 130
+READER_LEFT: Final = 141
 
 Kind = Literal["text", "int", "float", "path", "date", "time", "flag", "switch"]
 _JSON_TYPES: Final = {"int": "integer", "float": "number", "flag": "boolean", "switch": "boolean"}
@@ -94,6 +99,7 @@ class Verb:
     """Describe one verb.
 
     ``run`` is ``module:function``, called with the options by name; with ``forward`` it gets the words themselves.
+    ``until_stopped``: it serves until it is stopped, and Ctrl-C is how: that is done (0), not interrupted.
     """
 
     name: str
@@ -104,6 +110,7 @@ class Verb:
     codes: tuple[int, ...] = (0, 2)
     forward: bool = False
     detail: str = ""
+    until_stopped: bool = False
 
     def parser(self) -> Parser:
         """Return the verb's argument parser."""

@@ -46,6 +46,7 @@ def _process(name: str, words: str, *more: Argument) -> Verb:
         (*SETTINGS, *more),
         codes=(0, 1, 2, 3, 4),
         detail=_PROCESS_DETAIL,
+        until_stopped=True,
     )
 
 
@@ -75,6 +76,7 @@ VERBS: Final[tuple[Verb, ...]] = (
         ),
         codes=(0, 1, 2),
         detail="Needs no account and no network. No edge is claimed.",
+        until_stopped=True,
     ),
     Verb(
         "up",
@@ -87,6 +89,7 @@ VERBS: Final[tuple[Verb, ...]] = (
         ),
         codes=(0, 2, 3, 4),
         detail="Credentials and ports are checked before anything is started. It stops on Ctrl-C or 'pj stop'.",
+        until_stopped=True,
     ),
     Verb(
         "stop",
@@ -230,6 +233,7 @@ VERBS: Final[tuple[Verb, ...]] = (
         ),
         codes=(0, 2),
         forward=True,
+        until_stopped=True,
     ),
     Verb(
         "simulate traderspost",
@@ -241,13 +245,13 @@ VERBS: Final[tuple[Verb, ...]] = (
             Argument("--client-id", "API client id at the gateway", "int", default=900),
             Argument("--run-dir", "run folder for ledger and stats", "path", metavar="DIR"),
             Argument("--state", "another place for the ledger", "path"),
-            Argument("--uuid", "first part of the webhook's secret; made when left out"),
-            Argument("--password", "second part of the webhook's secret; made when left out"),
             Argument("--side-swapping", "let a buy while short go long after closing", "flag"),
             Argument("--allow-add", "let a buy while long add to the position", "flag"),
         ),
         codes=(0, 2),
         forward=True,
+        detail="The webhook's secret: PJ_SIM_WEBHOOK_UUID and PJ_SIM_WEBHOOK_PASSWORD; made when they are not set.",
+        until_stopped=True,
     ),
     Verb(
         "simulate sheets",
@@ -264,6 +268,7 @@ VERBS: Final[tuple[Verb, ...]] = (
         ),
         codes=(0, 2),
         forward=True,
+        until_stopped=True,
     ),
     Verb(
         "config show",

@@ -65,6 +65,7 @@ SERVICE_VERBS: Final[tuple[Verb, ...]] = (
         ),
         codes=(0, 2, 3),
         detail="It stops on Ctrl-C or 'pj stop'. Its story is in logs/keeper.log.",
+        until_stopped=True,
     ),
     Verb(
         "service shortcut",

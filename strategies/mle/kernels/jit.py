@@ -1,0 +1,62 @@
+"""Compile functions with numba and keep the machine code on disk: the one seam to numba's cache.
+
+numba compares a cached function with its own source file only, not with the files of the functions it calls. So the
+cache folder is named after the sources of all kernels: a change in one of them starts a new folder. It lies in the
+user's cache folder, not beside the sources, because an installed package may be read-only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+import numba
+from numba.core import config
+
+F = TypeVar("F", bound=Callable[..., Any])
+_GIVEN: Final = "NUMBA_CACHE_DIR"
+
+
+def user_cache_folder() -> Path:
+    """Return the folder in which this user's programs keep what they can make again."""
+    home = Path.home()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+
+
+def sources_hash() -> str:
+    """Return a short hash of all kernel sources."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _prepared() -> Path | None:
+    """Make the cache folder and return it; None where nothing can be kept."""
+    given = os.environ.get(_GIVEN)
+    try:
+        base = Path(given) if given else user_cache_folder() / "pj-engine" / "numba"
+        folder = base / sources_hash()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # RuntimeError: this user has no home folder
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+CACHE_FOLDER: Final = _prepared()
+"""Where compiled code is kept; None: nowhere, every start compiles anew (``pj backtest`` says so)."""
+if CACHE_FOLDER is not None:
+    vars(config)["CACHE_DIR"] = str(CACHE_FOLDER)
+
+
+def compiled(function: F) -> F:
+    """Return ``function`` compiled at its first call, without the interpreter lock, kept on disk where possible."""
+    return cast("F", numba.njit(cache=CACHE_FOLDER is not None, nogil=True)(function))

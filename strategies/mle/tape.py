@@ -1,0 +1,146 @@
+"""Hold the bars that PJ-1 really sees as compact arrays: strays and heartbeats are gone (pj1 S1.3, S1.4)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from live.market import NS_PER_MIN, NS_PER_S
+from live.trading_day import CLOSE_M, et_offset_s, iso_utc
+from strategies.mle.bar_file import BacktestInputError, BarColumns
+
+_HOUR_S: Final = 3600
+_DAY_S: Final = 86_400
+_SHIFT_S: Final = 6 * _HOUR_S
+_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
+_SATURDAY: Final = 5
+_MOST_TICKS: Final = 1 << 30
+
+Int64s = npt.NDArray[np.int64]
+Int32s = npt.NDArray[np.int32]
+Int16s = npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True, eq=False)
+class Tape:
+    """Hold real kept bars in order of time.
+
+    ``ts_s`` is the bar's open in epoch seconds, prices are ticks, ``minute`` is m of pj1 S1.2, ``ordinal`` the trade
+    date, ``contract`` a place in ``names``.
+    """
+
+    ts_s: Int64s
+    open: Int32s
+    high: Int32s
+    low: Int32s
+    close: Int32s
+    minute: Int16s
+    ordinal: Int32s
+    contract: Int16s
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, columns: BarColumns) -> Tape:
+        """Return the kept bars of ``columns``; a bar the live engine refuses raises its BacktestInputError (S1.5)."""
+        _refuse_bad_bar(columns)
+        return _kept(columns)
+
+    def __len__(self) -> int:
+        return len(self.ts_s)
+
+    @cached_property
+    def days(self) -> Int32s:
+        """Return the trade dates that have bars, ascending."""
+        return np.ascontiguousarray(self.ordinal[self.day_start])
+
+    @cached_property
+    def day_start(self) -> Int64s:
+        """Return the index of each trade date's first bar."""
+        turns = np.flatnonzero(self.ordinal[1:] != self.ordinal[:-1]) + 1
+        return np.concatenate([np.zeros(min(1, len(self)), np.int64), turns]).astype(np.int64)
+
+    def between(self, first_ordinal: int, last_ordinal: int) -> Tape:
+        """Return the bars of the trade dates from first to last, both included, without copying."""
+        begin, end = np.searchsorted(self.ordinal, [first_ordinal, last_ordinal + 1]).tolist()
+        part = slice(begin, end)
+        return Tape(
+            self.ts_s[part],
+            self.open[part],
+            self.high[part],
+            self.low[part],
+            self.close[part],
+            self.minute[part],
+            self.ordinal[part],
+            self.contract[part],
+            self.names,
+        )
+
+    @cached_property
+    def sha256(self) -> str:
+        """Return the hash of all arrays, little-endian, and of the contract names."""
+        digest = hashlib.sha256(repr(self.names).encode())
+        for array in (self.ts_s, self.open, self.high, self.low, self.close, self.minute, self.ordinal, self.contract):
+            digest.update(f"{array.dtype.str}{len(array)}".encode())
+            digest.update(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False)).tobytes())
+        return digest.hexdigest()
+
+
+def _refuse_bad_bar(columns: BarColumns) -> None:
+    """Raise what the exact path raises for the first bar that the engine refuses."""
+    ts, low, high = columns.ts_ns, columns.low, columns.high
+    before = np.concatenate([np.asarray([-1], np.int64), ts[:-1]]) if len(ts) else ts
+    wrong = (low > columns.open_) | (columns.open_ > high) | (low > columns.close) | (columns.close > high)
+    wrong |= (ts <= before) | (ts % NS_PER_MIN != 0)
+    if not wrong.any():
+        return
+    row = int(np.argmax(wrong))
+    prices = tuple(int(column[row]) for column in (columns.open_, high, low, columns.close))
+    why = f"ohlc {prices} ticks, ts {int(ts[row])} ns after {int(before[row])} ns"
+    raise BacktestInputError(
+        f"bar refused, its minute counts as missing: {why} (bar {iso_utc(int(ts[row]) // NS_PER_S)})"
+    )
+
+
+def offsets_s(ts_s: Int64s) -> Int64s:
+    """Return New York's UTC offset of each moment, asking the zone once per UTC hour that occurs."""
+    hours = ts_s // _HOUR_S
+    turns = np.flatnonzero(hours[1:] != hours[:-1]) + 1
+    starts = np.concatenate([np.zeros(min(1, len(hours)), np.int64), turns])
+    told = np.asarray([et_offset_s(hour * _HOUR_S * NS_PER_S) for hour in hours[starts].tolist()], np.int64)
+    return np.repeat(told, np.diff(np.append(starts, len(hours))))
+
+
+def _kept(columns: BarColumns) -> Tape:
+    ts = columns.ts_ns // NS_PER_S
+    close = columns.close
+    heartbeat = np.zeros(len(ts), np.bool_)
+    flat = (columns.volume == 0) & (columns.high == columns.low)
+    heartbeat[1:] = flat[1:] & (close[1:] == close[:-1])
+    wall = ts + offsets_s(ts) + _SHIFT_S
+    ordinal = wall // _DAY_S + _EPOCH_ORDINAL
+    minute = wall % _DAY_S // 60
+    kept = ~heartbeat & (minute < CLOSE_M) & ((ordinal + 6) % 7 < _SATURDAY)
+    for name, column in (("high", columns.high), ("low", columns.low)):
+        if len(column) and int(np.abs(column).max()) >= _MOST_TICKS:
+            raise BacktestInputError(
+                f"a {name} of {int(np.abs(column).max())} ticks is more than compiled arrays hold; take --engine exact"
+            )
+    codes: dict[str, int] = {}
+    contract = np.asarray([codes.setdefault(name, len(codes)) for name in columns.contract], np.int16)
+    return Tape(
+        ts_s=np.ascontiguousarray(ts[kept]),
+        open=columns.open_[kept].astype(np.int32),
+        high=columns.high[kept].astype(np.int32),
+        low=columns.low[kept].astype(np.int32),
+        close=close[kept].astype(np.int32),
+        minute=minute[kept].astype(np.int16),
+        ordinal=ordinal[kept].astype(np.int32),
+        contract=contract[kept],
+        names=tuple(codes),
+    )

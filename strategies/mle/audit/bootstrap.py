@@ -3,7 +3,8 @@
 Stationary bootstrap (Politis, Romano 1994): a day starts a new block with chance 1 / block_days, else the day after the
 last one follows, round the end. Circular block bootstrap (Politis, Romano 1992): blocks of exactly block_days.
 Block length rule: `block_length`, the automatic rule of Politis, White 2004 (corrected 2009) through
-``arch.bootstrap.optimal_block_length``, at least 1 and at most T / 4; T**(1/3) where that rule finds no movement.
+``arch.bootstrap.optimal_block_length``, rounded up, at least 1 and at most T / 4; T**(1/3)
+rounded where that rule has no answer: under 30 days, or a series without movement.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from strategies.mle.audit.chance import below, heads, stream, word
 Kind = Literal["stationary", "circular"]
 DRAWS: Final = 10_000
 SEED: Final = 1
+AUTOMATIC_DAYS: Final = 30
+"""The automatic rule looks at autocorrelations up to about sqrt(T) + 5 days; shorter series hold too few of them."""
 
 
 def block_length(daily: npt.ArrayLike, kind: Kind = "stationary") -> int:
@@ -30,13 +33,13 @@ def block_length(daily: npt.ArrayLike, kind: Kind = "stationary") -> int:
     from arch.bootstrap import optimal_block_length
 
     values = series(daily, at_least=8)
+    found = float("nan")
+    if values.size >= AUTOMATIC_DAYS and np.ptp(values) > 0.0:
+        # A series that ends in days exactly at its mean divides by zero in there: no answer, or the longest.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = float(optimal_block_length(values)[kind].iloc[0])
     longest = int(values.size) // 4
-    if np.ptp(values) == 0.0:
-        return max(1, min(longest, round(float(np.cbrt(values.size)))))
-    found = float(optimal_block_length(values)[kind].iloc[0])
-    if not np.isfinite(found):
-        found = float(np.cbrt(values.size))
-    return max(1, min(longest, ceil(found)))
+    return max(1, min(longest, ceil(found) if np.isfinite(found) else round(float(np.cbrt(values.size)))))
 
 
 def check_draws(days: int, draws: int, block_days: int) -> None:

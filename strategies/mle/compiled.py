@@ -102,10 +102,14 @@ def bars_of(tape: Tape) -> Bars:
     return Bars(tape.ts_s, tape.open, tape.high, tape.low, tape.close, tape.minute, tape.ordinal, tape.contract)
 
 
-def reclaims(tape: Tape, params: Params) -> Reclaims:
-    """Run the structure pass; raises BacktestInputError for a parameter that 64-bit arithmetic cannot carry."""
+def reclaims(tape: Tape, params: Params, level_shift: Ints | None = None) -> Reclaims:
+    """Run the structure pass; raises BacktestInputError for a parameter that 64-bit arithmetic cannot carry.
+
+    ``level_shift`` gives the ticks by which each pool's level, in order of definition, lies farther out than the rules
+    say: placebo levels (pj1 S11.9). Pools beyond its end are not moved.
+    """
     check_fits(params)
-    work = _work(tape, params)
+    work = _work(tape, params, np.empty(0, np.int64) if level_shift is None else level_shift)
     structure_pass(bars_of(tape), structure_rules(params), work)
     table = work.reclaims[: work.counts[c.C_RECLAIMS]].copy()
     return Reclaims(
@@ -123,7 +127,7 @@ def reclaims(tape: Tape, params: Params) -> Reclaims:
     )
 
 
-def _work(tape: Tape, params: Params) -> Work:
+def _work(tape: Tape, params: Params, shift: Ints) -> Work:
     """Return empty tables large enough: pivots of one side lie at least swing_n + 1 bars apart."""
     bars, days = len(tape), len(tape.days)
     span = min(params.swing_n, _DAY_BARS) + 1
@@ -144,6 +148,7 @@ def _work(tape: Tape, params: Params) -> Work:
         highs=np.zeros((_DAY_BARS // span + 2, c.V_PIVOT_COLUMNS), np.int64),
         lows=np.zeros((_DAY_BARS // span + 2, c.V_PIVOT_COLUMNS), np.int64),
         counts=counts,
+        shift=shift,
     )
 
 

@@ -28,7 +28,10 @@ class Bars(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Hold what the structure pass fills and what it keeps between bars."""
+    """Hold what the structure pass fills and what it keeps between bars.
+
+    ``shift`` moves levels outward by so many ticks, one entry per pool in order of definition; empty: none is moved.
+    """
 
     pools: Ints
     events: Ints
@@ -42,6 +45,7 @@ class Work(NamedTuple):
     highs: Ints
     lows: Ints
     counts: Ints
+    shift: Ints
 
 
 @compiled
@@ -74,6 +78,8 @@ def define(
     counts, pools = work.counts, work.pools
     pool = counts[c.C_POOLS]
     counts[c.C_POOLS] = pool + 1
+    if pool < len(work.shift):
+        level -= side * work.shift[pool]
     pools[pool, c.P_KIND] = kind
     pools[pool, c.P_SIDE] = side
     pools[pool, c.P_LEVEL] = level

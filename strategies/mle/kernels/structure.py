@@ -70,22 +70,13 @@ def _pass_edge(work: Work, bars: Bars, rules: Ints, i: int) -> None:
 
 
 @compiled
-def _add_bar(work: Work, bars: Bars, rules: Ints, i: int) -> None:
-    """Step 5: add the bar to session ranges and day buffer, confirm pivots, BSL before SSL."""
-    counts, sessions = work.counts, work.sessions
-    high, low = bars.high[i], bars.low[i]
-    for place in range(counts[c.C_ACTIVE]):
-        row = sessions[work.active[place]]
-        row[c.W_COUNT] += 1
-        row[c.W_HIGH] = max(row[c.W_HIGH], high)
-        row[c.W_LOW] = min(row[c.W_LOW], low)
-    counts[c.C_DAY_HIGH] = max(counts[c.C_DAY_HIGH], high)
-    counts[c.C_DAY_LOW] = min(counts[c.C_DAY_LOW], low)
-    first, n = counts[c.C_FIRST], rules[c.N_SWING]
-    if add_pivot_bar(work.highs, bars.high, 1, i, first, n):
-        confirm(work, bars, rules, i, -1)
-    if add_pivot_bar(work.lows, bars.low, -1, i, first, n):
-        confirm(work, bars, rules, i, 1)
+def _add_to_sessions(sessions: Ints, active: Ints, many: int, high: int, low: int) -> None:
+    """Step 5: add the bar to the sessions whose window it lies in."""
+    for place in range(many):
+        session = active[place]
+        sessions[session, c.W_COUNT] += 1
+        sessions[session, c.W_HIGH] = max(sessions[session, c.W_HIGH], high)
+        sessions[session, c.W_LOW] = min(sessions[session, c.W_LOW], low)
 
 
 @compiled
@@ -135,23 +126,30 @@ def _settle(work: Work, bars: Bars, i: int) -> None:
 @compiled
 def structure_pass(bars: Bars, rules: Ints, work: Work) -> None:
     """Walk all bars and fill ``work``."""
-    counts = work.counts
+    counts, sessions, active = work.counts, work.sessions, work.active
+    ts, highs, lows, minutes = bars.ts, bars.high, bars.low, bars.minute
+    ordinals, contracts = bars.ordinal, bars.contract
+    n = rules[c.N_SWING]
     day, contract = -1, -1
-    for i in range(len(bars.ts)):
-        if bars.ordinal[i] != day or bars.contract[i] != contract:
-            rolled = i > 0 and bars.contract[i] != contract
-            _turn(work, bars, rules, i, bars.ordinal[i] != day, rolled)
-            day, contract = bars.ordinal[i], bars.contract[i]
-        if bars.minute[i] >= counts[c.C_EDGE]:
+    for i in range(len(ts)):
+        high, low = highs[i], lows[i]
+        if ordinals[i] != day or contracts[i] != contract:
+            rolled = i > 0 and contracts[i] != contract
+            _turn(work, bars, rules, i, ordinals[i] != day, rolled)
+            day, contract = ordinals[i], contracts[i]
+        if minutes[i] >= counts[c.C_EDGE]:
             _pass_edge(work, bars, rules, i)
-        if (
-            bars.low[i] <= counts[c.C_LOW_TRIGGER]
-            or bars.high[i] >= counts[c.C_HIGH_TRIGGER]
-            or bars.ts[i] >= counts[c.C_EXPIRY]
-        ):
+        if low <= counts[c.C_LOW_TRIGGER] or high >= counts[c.C_HIGH_TRIGGER] or ts[i] >= counts[c.C_EXPIRY]:
             step_all(work, bars, rules, i)
         elif counts[c.C_SWEPT] > 0:
             step_few(work, bars, rules, i)
-        _add_bar(work, bars, rules, i)
+        _add_to_sessions(sessions, active, counts[c.C_ACTIVE], high, low)
+        counts[c.C_DAY_HIGH] = max(counts[c.C_DAY_HIGH], high)
+        counts[c.C_DAY_LOW] = min(counts[c.C_DAY_LOW], low)
+        first = counts[c.C_FIRST]
+        if add_pivot_bar(work.highs, highs, 1, i, first, n):
+            confirm(work, bars, rules, i, -1)
+        if add_pivot_bar(work.lows, lows, -1, i, first, n):
+            confirm(work, bars, rules, i, 1)
         if counts[c.C_NOW] > 0:
             _settle(work, bars, i)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pj.processes import sentinel_watchdog
 from pj.supervision import spawn, windows
 from pj.supervision.spawn import MODULES, OsProcess, OsSpawner, module_command, popen_options
 from pj.supervision.start import default_commands
@@ -24,7 +25,8 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="runs POSIX processes
 def test_windows_gives_each_child_its_own_console() -> None:
     options = popen_options("win32", takes_terminal=False, windows_console=True)
     assert options == {"creationflags": 0x00000010}  # CREATE_NEW_CONSOLE; redirected streams would leave it empty
-    assert popen_options("win32", takes_terminal=False, windows_console=False) == {"creationflags": 0x08000000}
+    headless = popen_options("win32", takes_terminal=False, windows_console=False)
+    assert headless == {"creationflags": 0x08000000, "stdin": subprocess.DEVNULL}  # CREATE_NO_WINDOW
 
 
 def test_posix_gives_each_child_its_own_session() -> None:
@@ -61,6 +63,37 @@ def test_a_windows_child_is_spawned_without_posix_options(tmp_path: Path, monkey
     }
     while process.poll() is None or process._breaker is None or process._breaker.returncode is None:
         time.sleep(0.01)
+
+
+def test_a_headless_windows_child_has_no_window_and_its_words_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[dict[str, Any]] = []
+    real = subprocess.Popen
+
+    def record(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        calls.append({"flags": options["creationflags"], "stdin": options["stdin"]})
+        return real(command, env=options["env"], stdout=options["stdout"], stderr=options["stderr"])
+
+    monkeypatch.setattr(spawn.subprocess, "Popen", record)
+    command = [sys.executable, "-c", "print('key x is missing')"]
+    spawner = OsSpawner({"engine": command}, tmp_path, dict(os.environ), windows_console=False, platform="win32")
+    process = spawner.spawn("engine", "token")
+    while process.poll() is None:
+        time.sleep(0.01)
+    assert calls == [{"flags": 0x08000000, "stdin": subprocess.DEVNULL}]
+    assert spawner.last_words("engine") == "key x is missing"
+    spawner.close()
+
+
+@pytest.mark.parametrize("headless", [True, False])
+def test_a_headless_sentinel_opens_no_window(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, headless: bool) -> None:
+    """What the main passes on; the wiring below it is one argument (``OsSpawner.windows_console``)."""
+    passed: list[dict[str, Any]] = []
+    monkeypatch.setenv("PJ__RUN_DIR", str(tmp_path))
+    monkeypatch.setattr(sentinel_watchdog, "run_sentinel", lambda *_, **named: passed.append(named) or 0)
+    assert sentinel_watchdog.main(["--headless"] if headless else []) == 0
+    assert passed[0]["windows_console"] is not headless
 
 
 def test_ctrl_break_is_windows_own(capsys: pytest.CaptureFixture[str]) -> None:

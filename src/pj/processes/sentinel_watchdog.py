@@ -63,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         session_overrides=settings.session_overrides,
         halt=HaltRules(times.slow_retry_s, times.slow_retry_closed_s, times.on_halt == "flatten"),
         disarmed=settings.profile == "live",
+        windows_console=not headless,
     )
 
 

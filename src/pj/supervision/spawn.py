@@ -7,8 +7,8 @@ A child never outlives the Sentinel. Linux: PR_SET_PDEATHSIG sends it SIGKILL wh
 crash-only, so a kill loses nothing, and a signal that it could ignore would leave two order senders. Windows: the
 Sentinel puts itself into a Job Object that kills on close (``windows.py``); children are born inside it.
 
-Each child is a session of its own (POSIX) or has a console of its own (Windows), so that Ctrl-C reaches the Sentinel
-alone and the stop order is the Sentinel's to keep.
+Each child is a session of its own (POSIX) or has a console of its own (Windows; headless one without a window), so that
+Ctrl-C reaches the Sentinel alone and the stop order is the Sentinel's to keep.
 """
 
 from __future__ import annotations
@@ -95,8 +95,9 @@ def popen_options(platform: str, *, takes_terminal: bool, windows_console: bool)
     ``takes_terminal``: the child keeps our standard streams (POSIX). ``windows_console``: the child gets a window.
     """
     if platform == "win32":
-        # No stream is redirected: a redirected one would leave the child's own console window empty.
-        return {"creationflags": CREATE_NEW_CONSOLE if windows_console else CREATE_NO_WINDOW}
+        if windows_console:  # no stream is redirected: that would leave the child's own window empty
+            return {"creationflags": CREATE_NEW_CONSOLE}
+        return {"creationflags": CREATE_NO_WINDOW, "stdin": subprocess.DEVNULL}
     options: dict[str, Any] = {"start_new_session": True}
     if not takes_terminal:
         options["stdin"] = subprocess.DEVNULL
@@ -190,7 +191,7 @@ class OsSpawner:
         options = popen_options(self.platform, takes_terminal=takes_terminal, windows_console=self.windows_console)
         command = list(self.commands[name])
         env = {**self.env, "PJ_INSTANCE": instance}
-        if self.platform == "win32":
+        if self.platform == "win32" and self.windows_console:
             popen = subprocess.Popen(command, env=env, **options)
         else:
             with self._out_file(name) as out:

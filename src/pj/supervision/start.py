@@ -69,6 +69,7 @@ class House:
     clock: Clock
     terminal: Terminal
     env: Mapping[str, str]
+    windows_console: bool
 
 
 def run_sentinel(
@@ -84,11 +85,13 @@ def run_sentinel(
     session_overrides: Path | None = None,
     halt: HaltRules = DEFAULT_HALT,
     disarmed: bool = False,
+    windows_console: bool = True,
 ) -> int:
     """Rule ``folder`` with one child per command until stopped; return the exit code.
 
     ``session_overrides`` is the calendar's table of corrections; with it the trading schedule is kept ahead.
-    ``disarmed`` starts without leave to send entries: ``pj arm`` gives it.
+    ``disarmed`` starts without leave to send entries: ``pj arm`` gives it. ``windows_console`` False opens no window
+    for any child (headless on Windows).
 
     2: another Sentinel rules the folder, or nothing was left because of its configuration. 1: a process of the last
     run cannot be ended. 0: stopped as asked.
@@ -109,7 +112,8 @@ def run_sentinel(
         _end_orphans(births, log)
         if disarmed:
             _disarm(folder, log)
-        house, rules = House(folder, log, clock, terminal, env), Rules(limits, policy, check_s, halt)
+        house = House(folder, log, clock, terminal, env, windows_console)
+        rules = Rules(limits, policy, check_s, halt)
         stats = StatsWriter(folder.state("sentinel"), "sentinel", instance)
         sentinel = _wire(house, rules, commands, births, stats, notifier)
         if session_overrides is not None:
@@ -153,7 +157,8 @@ def _wire(
 ) -> Sentinel:
     folder, log = house.folder, house.log
     terminal_child = "dashboard" if house.terminal.lent else ""
-    spawner = OsSpawner(commands, folder.logs, without_notify(house.env) | NO_PLUGINS, terminal_child=terminal_child)
+    env = without_notify(house.env) | NO_PLUGINS
+    spawner = OsSpawner(commands, folder.logs, env, terminal_child, house.windows_console)
     duties = HouseDuties(folder, log, house.terminal, house.clock, rules.halt, spawner.env)
     family: Family
 

@@ -20,7 +20,7 @@ from live.market import INSTRUMENTS, NS_PER_MIN, NS_PER_S
 from pj.brokers.limits import SendLimits
 from pj.brokers.port import Outcome
 from pj.brokers.secret_url import SecretUrl
-from pj.brokers.traderspost import TradersPost, classify, payload, ticker
+from pj.brokers.traderspost import LastPrice, TradersPost, classify, payload, ticker
 from pj.clock import SystemClock
 from pj.simulators.traderspost_http import Server
 from pj.simulators.traderspost_service import DryRun, Ledger, Secret, Service
@@ -48,9 +48,14 @@ def server() -> Iterator[Server]:
         thread.join()
 
 
-def route(server: Server, path: str = f"/trading/webhook/{UUID}/{PASSWORD}", read_s: float = 0.4) -> TradersPost:
+def route(
+    server: Server,
+    path: str = f"/trading/webhook/{UUID}/{PASSWORD}",
+    read_s: float = 0.4,
+    last_price: LastPrice = lambda _contract: None,
+) -> TradersPost:
     url = SecretUrl(f"http://127.0.0.1:{server.port}{path}\n")
-    return TradersPost(url, MNQ, SendLimits(), connect_timeout_s=2.0, read_timeout_s=read_s)
+    return TradersPost(url, MNQ, SendLimits(), 2.0, read_s, last_price)
 
 
 def plant(server: Server, fault: str, count: int = 1) -> None:
@@ -100,7 +105,21 @@ def test_short_exit_and_cancel_payloads() -> None:
     assert (exit_body["action"], exit_body["sentiment"], exit_body["cancel"]) == ("exit", "flat", True)
     assert exit_body["extras"]["reason"] == "DAILY_LOSS"
     assert "quantity" not in exit_body
+    assert "signalPrice" not in exit_body, "a price that nobody knows is not made up"
+    assert payload(EXIT, MNQ, NOW, 99_963)["signalPrice"] == 24990.75
+    assert "signalPrice" not in payload(EXIT, MNQ, NOW, -1), "an exit is not refused for what it need not carry"
     assert payload(CANCEL, MNQ, NOW)["action"] == "cancel"
+
+
+def test_an_exit_carries_the_last_price_of_the_moment_it_leaves(server: Server) -> None:
+    known: dict[str, int] = {}
+    broker = route(server, last_price=known.get)
+    for price in (None, 99_963, 99_900):
+        known |= {"MNQH7": 1, **({} if price is None else {"MNQZ6": price})}
+        assert broker.send(EXIT, NOW).outcome is Outcome.ACKED
+    assert broker.send(CANCEL, NOW).outcome is Outcome.ACKED
+    assert [seen["body"].get("signalPrice") for seen in requests_seen(server)] == [None, 24990.75, 24975.0, None]
+    broker.close()
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ import requests
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ibkr"))
 from flatten_world import MES, MNQ, World, run, start_world
 
+from pj.channels.stats import StatsWriter
+
 ROOT = Path(__file__).resolve().parents[2]
 
 UUID, PASSWORD = "6f9619ff-8b86-d011-b42d-00cf4fc964ff", "pw-of-the-test"
@@ -264,9 +266,13 @@ def test_an_earlier_halt_is_kept_below_ours(tmp_path: Path) -> None:
 def test_the_webhook_flattens_and_the_gateway_verifies(world: World, post: Post, tmp_path: Path) -> None:
     bought(world, post, 2)
     at = home(tmp_path, "traderspost", world.port, webhook=post.base)
+    at.state.mkdir(parents=True)
+    StatsWriter(at.state / "bridge.stats.json", "bridge", "dead").beat("RUNNING", contract=MNQ, last_price="27650.25")
     done = at.flatten("--yes")
     assert done.returncode == 0, done
     assert post.actions() == ["buy", "exit", "cancel"]
+    prices = [row["body"].get("signalPrice") for row in post.rows("REQUEST")]
+    assert prices == [None, 27650.25, None], "the last price that the dead bridge told"
     assert world.held() == {}
     assert "CLOSE" not in [step["step"] for step in at.steps()], "the webhook did it, not we"
     assert PASSWORD not in done.stdout + done.stderr + (at.state / "flatten.jsonl").read_text()
@@ -278,6 +284,7 @@ def test_an_exit_that_was_taken_without_an_answer_is_sent_again(world: World, po
     done = home(tmp_path, "traderspost", world.port, webhook=post.base).flatten("--yes")
     assert done.returncode == 0, done
     assert post.actions() == ["buy", "exit", "exit", "cancel"]
+    assert not [row for row in post.rows("REQUEST") if "signalPrice" in row["body"]], "nobody knows a price here"
     assert world.held() == {}, "the second exit met a flat account"
 
 

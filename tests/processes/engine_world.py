@@ -24,7 +24,7 @@ from live.records import EVENT_COLUMNS, TRADE_COLUMNS
 from live.trading_day import at_minute_ns, day_start_ns, minute_of_wall, trade_date
 from pj.channels.csvlog import read_rows, write_rows
 from pj.channels.daytape import DayTape
-from pj.channels.formats import BAR_COLUMNS, HISTORY_COLUMNS, PriceText, history_row, parse_bar
+from pj.channels.formats import BAR_COLUMNS, HISTORY_COLUMNS, TAPE_COLUMNS, PriceText, history_row, parse_bar
 from pj.channels.journal import JournalLine, read_journal, verify_run
 from pj.channels.rundir import RunDir
 from pj.channels.stats import Stats, StatsWriter, read_stats
@@ -228,6 +228,10 @@ class World:
     def own_bars(self) -> list[Bar]:
         """Return bars.csv."""
         return [parse_bar(row, self.prices) for row in read_rows(self.paths.bars, BAR_COLUMNS)]
+
+    def traded(self) -> set[float]:
+        """Return the prices in points of all trades on the day's tape."""
+        return {float(row["price"]) for row in read_rows(self.paths.market, TAPE_COLUMNS) if row["kind"] == "TRADE"}
 
     def journal(self) -> list[JournalLine]:
         """Return the verified journal of all days."""

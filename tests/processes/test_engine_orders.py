@@ -107,5 +107,7 @@ def test_without_a_position_source_a_lost_answer_ends_in_a_known_flat(make: Make
     chain.wait_until(lambda: chain.held() == 0)
     chain.wait(lambda stats: stats.gauge("entries_blocked", "") == "UNVERIFIED")
     assert len(chain.calls("buy")) == 1
-    assert chain.calls("exit"), "an entry nobody can vouch for is answered with exits"
+    exits = chain.calls("exit")
+    assert exits, "an entry nobody can vouch for is answered with exits"
+    assert {row["body"]["signalPrice"] for row in exits} <= chain.traded(), "the last price of the tape when it left"
     assert chain.stop_engine() == 0

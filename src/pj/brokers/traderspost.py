@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -26,6 +27,8 @@ from pj.contracts import parse_contract
 
 NEW_YORK: Final = ZoneInfo("America/New_York")
 MAX_BODY: Final = 65_536
+LastPrice = Callable[[str], int | None]
+"""Give a contract's last traded price in ticks, None when none is known; called by the sender's thread."""
 CODE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 BROKER_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
 
@@ -42,8 +45,10 @@ class TradersPost:
         limits: SendLimits,
         connect_timeout_s: float = 2.0,
         read_timeout_s: float = 5.0,
+        last_price: LastPrice = lambda _contract: None,
     ) -> None:
         """Prepare the session; nothing is opened before ``warm`` or the first order."""
+        self._last_price = last_price
         self._url = url
         self._instrument = instrument
         self._limits = limits
@@ -69,7 +74,8 @@ class TradersPost:
         full = self._limits.refuses_entry(now_ns) if entry else ""
         if full:
             return Answer(Outcome.REFUSED, f"limit-{full}")
-        body = json.dumps(payload(order, self._instrument, now_ns), separators=(",", ":")).encode()
+        last = self._last_price(order.contract) if isinstance(order, ClosePosition) else None
+        body = json.dumps(payload(order, self._instrument, now_ns, last), separators=(",", ":")).encode()
         self._limits.count(now_ns, entry=entry)
         return self._post(body)
 
@@ -124,8 +130,17 @@ def classify(status: int, body: bytes, sent_mono_ns: int = 0) -> Answer:
     return Answer(outcome, code, "", log_id, status, sent_mono_ns)
 
 
-def payload(order: PlaceBracket | ClosePosition | CancelOrders, instrument: Instrument, now_ns: int) -> dict[str, Any]:
-    """Return the webhook body of ``order`` (services.md 1.1), prices in points on the grid."""
+def payload(
+    order: PlaceBracket | ClosePosition | CancelOrders,
+    instrument: Instrument,
+    now_ns: int,
+    last_ticks: int | None = None,
+) -> dict[str, Any]:
+    """Return the webhook body of ``order`` (services.md 1.1), prices in points on the grid.
+
+    An exit carries ``last_ticks`` as its signalPrice: several brokers behind TradersPost have no quotes of their own.
+    A price that nobody knows is left out, never made up.
+    """
     body: dict[str, Any] = {"ticker": ticker(order.contract, now_ns)}
     match order:
         case PlaceBracket():
@@ -143,6 +158,8 @@ def payload(order: PlaceBracket | ClosePosition | CancelOrders, instrument: Inst
             extras = {"signal_id": order.key, "pool": order.pool_id, "key": order.key}
         case ClosePosition():
             body |= {"action": "exit", "sentiment": "flat", "cancel": True}
+            if last_ticks is not None and last_ticks > 0:  # an exit must not be refused for what it need not carry
+                body["signalPrice"] = _points(instrument, last_ticks)
             extras = {"signal_id": order.key, "reason": order.reason, "key": order.key}
         case CancelOrders():
             body |= {"action": "cancel"}

@@ -139,7 +139,8 @@ def _dispatcher(settings: Settings, run_dir: RunDir, clock: Clock, shell: Shell,
 
     times = settings.traderspost
     secret = SecretUrl(url)
-    adapter = TradersPost(secret, settings.instrument, shell.limits, times.connect_timeout_s, times.read_timeout_s)
+    waits = times.connect_timeout_s, times.read_timeout_s
+    adapter = TradersPost(secret, settings.instrument, shell.limits, *waits, shell.price_of)
     broker = GuardedBroker(adapter, run_dir)
     wake, refuses = shell.wake.set, shell.refuses_entry
     return Dispatcher(broker, clock, wake, fence.sending, execution.max_signal_age_s, refuses)

@@ -21,8 +21,10 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from live.market import OffGrid
 from live.trading_day import trade_date
 from pj.channels.files import WriteFailed, is_locked, lock_file, open_shared, replace_atomic
+from pj.channels.stats import read_stats
 from pj.channels.steplog import StepLog
 from pj.clock import Clock, clock_from_env
 from pj.contracts import front_contract
@@ -307,14 +309,23 @@ class Act:
         if not url:
             self.say("NO_WEBHOOK", "PJ_TRADERSPOST_WEBHOOK_URL is not set here: nothing can be sent to TradersPost")
             return Asked((), (), tuple(contracts), reached=False)
-        adapter = TradersPost(
-            SecretUrl(url), self.settings.instrument, SendLimits(), post.connect_timeout_s, post.read_timeout_s
-        )
+        waits = post.connect_timeout_s, post.read_timeout_s
+        adapter = TradersPost(SecretUrl(url), self.settings.instrument, SendLimits(), *waits, self._price_of)
         broker = GuardedBroker(adapter, self.folder)
         try:
             return ask_for_flat(broker, contracts, self.clock, timeout_s, self.say)
         finally:
             broker.close()
+
+    def _price_of(self, contract: str) -> int | None:
+        """Return the last price that the bridge told of ``contract``, in ticks; None when it told none."""
+        try:
+            told = read_stats(self.folder.state("bridge"))
+            if told is None or told.gauge("contract", "") != contract:
+                return None
+            return self.settings.instrument.to_ticks(told.gauge("last_price", ""))
+        except (OSError, OffGrid):
+            return None  # a damaged stats file knows no price; the exit goes without one
 
 
 def _read(path: Path) -> bytes:

@@ -43,7 +43,7 @@ class TapeFeed:
         self._on_bad = on_bad
         self.last_tick_ns = 0
         self.last_row_ns = 0
-        self.last_price: int | None = None
+        self.last_trade: Tick | None = None
         self.late = 0
         self.bad_rows = 0
         self.jumps: list[ClockJumped] = []
@@ -61,6 +61,17 @@ class TapeFeed:
     def builder(self) -> BarBuilder:
         """Return the bar builder, for its counters."""
         return self._builder
+
+    @property
+    def last_price(self) -> int | None:
+        """Return the last trade's price in ticks, None before the first."""
+        trade = self.last_trade
+        return None if trade is None else trade.price_ticks
+
+    def price_of(self, contract: str) -> int | None:
+        """Return the last trade's price in ticks if it was one of ``contract``; safe in any thread."""
+        trade = self.last_trade
+        return trade.price_ticks if trade is not None and trade.contract == contract else None
 
     @property
     def day(self) -> date:
@@ -115,7 +126,7 @@ class TapeFeed:
                 break
         for tick in reversed(ticks):
             if tick.kind is TickKind.TRADE:
-                self.last_price = tick.price_ticks
+                self.last_trade = tick
                 break
         if self.want_marks:
             self.marks.extend(tick for tick in ticks if tick.kind is TickKind.TRADE)

@@ -207,6 +207,11 @@ class Shell:
             return "KILL"
         return self.judge.calendar_refusal(self.clock.now_ns())
 
+    def price_of(self, contract: str) -> int | None:
+        """Return the contract's last traded price in ticks, None when none is known; called by the sender's thread."""
+        parts = self.run_parts
+        return None if parts is None else parts.feed.price_of(contract)
+
     def _keep_warm(self) -> None:
         """Keep the broker's connection open, but never be busy with it around a minute's edge."""
         if self.dispatcher is None or time.monotonic() - self._warmed_at < WARM_EVERY_S:

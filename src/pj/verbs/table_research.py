@@ -50,4 +50,38 @@ RESEARCH_VERBS: Final[tuple[Verb, ...]] = (
         codes=(0, 2),
         detail="A backtest shows what the rules would have done; it proves no edge.",
     ),
+    Verb(
+        "validate lookahead",
+        "Cut the bars at many places, invent other futures, report every reading they rewrite.",
+        "pj.verbs.research_lookahead:validate_lookahead",
+        (
+            Argument(
+                "--bars", "Parquet file: ts, open, high, low, close, volume, optional contract", "path", required=True
+            ),
+            Argument("--params", "JSON file of strategy parameters (spec S13)", "path"),
+            Argument("--cuts", "places at which the future is taken away", "int", default=200),
+            Argument("--seed", "seed of the cuts and the futures", "int", default=16),
+            Argument("--front", "of overlapping contracts keep the one with more volume per trade date", "flag"),
+            Argument("--snap", "round prices to the grid instead of refusing the file", "flag"),
+            Argument("--symbol", "what is traded", choices=("NQ", "MNQ", "ES", "MES"), default="MNQ"),
+            Argument("--engine", "which engine is tried", choices=("exact",), default="exact"),
+            Argument("--out", "folder for lookahead.json and run.json", "path", metavar="DIR"),
+            JSON,
+        ),
+        object_output(
+            "what was tried and what was rewritten (must be 0)",
+            bars=_WHOLE,
+            seed=_WHOLE,
+            cuts=_OBJECT,
+            futures={"type": "array", "items": _TEXT},
+            runs=_WHOLE,
+            readings=_WHOLE,
+            rewritten=_WHOLE,
+            planted_found={"type": "boolean"},
+            findings={"type": "array", "items": _OBJECT},
+            clean={"type": "boolean"},
+        ),
+        codes=(0, 1, 2),
+        detail="Exit code 1: a future rewrote the past, or the planted peek was not found: nothing is proved.",
+    ),
 )

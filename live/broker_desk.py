@@ -13,6 +13,7 @@ from typing import Final, assert_never, cast
 from live.broker_order import Leaving, Order, broker_reason, leaving_of, leaving_row, order_of, order_row
 from live.broker_verdicts import Stray, Verdicts
 from live.broker_watch import TRIES, DeskRules, Watcher, watch_of
+from live.closed_trade import ClosedTrade, closed_of
 from live.commands import Command, RaiseAlarm, RecordEvent, RecordTrade
 from live.events import (
     BrokerReport,
@@ -52,7 +53,6 @@ class BrokerDesk:
         "contract",
         "ended",
         "guard",
-        "guessed",
         "halted",
         "last_price",
         "order",
@@ -69,8 +69,7 @@ class BrokerDesk:
         self.order: Order | None = None
         self.ended: Order | None = None
         self.stray: Stray | None = None
-        self.closed = ("", "")
-        self.guessed = (0, 0)
+        self.closed = ClosedTrade()
         self.contract = ""
         self.halted = ""
         self.last_price = 0
@@ -128,6 +127,7 @@ class BrokerDesk:
         self._older_exec_ids, self._exec_ids = self._exec_ids, {}
         self._keys = dict(list(self._keys.items())[-KEPT_KEYS:])
         self.ended = None
+        self.closed.today = False
 
     def next_key(self, stem: str, leg: str) -> str:
         """Return a key nobody has borne: the leg's name, numbered from its second use on."""
@@ -141,7 +141,7 @@ class BrokerDesk:
             raise RuntimeError(f"entry {intent.key} while the desk is busy; the gate lets one order in at a time")
         self.order = Order(intent.key, intent.approved.signal, intent.approved.qty)
         self.last_price = self.order.signal.entry_ref
-        self.ended = None
+        self.ended = self.ended if self.rules.tells_refs else None
         self.watcher.ordered()
         out.append(intent.command())
 
@@ -170,6 +170,7 @@ class BrokerDesk:
         order = self.order
         if order is not None and key == order.key:
             order.take(OrderEvent.ACKED)
+            self.watcher.answered()
 
     def refused(self, key: str, code: str, at_ns: int, out: list[Command]) -> None:
         """Take the route's final refusal, or the broker's cancel: an entry is consumed, the rest is asked again."""
@@ -199,6 +200,7 @@ class BrokerDesk:
             out.append(RaiseAlarm("EXIT_UNKNOWN", f"{key}: {why}; it is asked for again until known", at_ns))
             return
         order.take(OrderEvent.DOUBTED)
+        self.watcher.answered()
         if order.state is OrderState.UNKNOWN:
             text = f"entry {key}: {why}; no entries until the position tells whether it was taken"
             out.append(RaiseAlarm("ORDER_UNKNOWN", text, at_ns))
@@ -219,6 +221,8 @@ class BrokerDesk:
         order = self.order
         if order is None or self._is_foreign(fill, ref, order):
             self._foreign(fill, out)
+            if order is not None and self.ended is not None and ref == self.ended.key:
+                self._verdicts.second_entry(ref, order, fill.ts_ns, out)
         elif fill.side == order.signal.side:
             if order.fill_entry(fill.qty, fill.price_ticks, fill.ts_ns):
                 self.opened()
@@ -227,10 +231,12 @@ class BrokerDesk:
         self.look(fill.ts_ns, out, fresh=False)
 
     def _is_foreign(self, fill: ExecutionReported, ref: str, order: Order) -> bool:
-        """Tell whether a fill cannot be the living order's: another key of ours, or none where keys are told.
+        """Tell whether a fill cannot be the living order's: another contract or key, or none where keys are told.
 
         What bears no key and takes our position down is an exit all the same, by whatever hand.
         """
+        if fill.contract and fill.contract != order.signal.contract:
+            return True
         if ref.startswith(order.stem) or is_key(ref):
             return not ref.startswith(order.stem)
         return self.rules.tells_refs and (fill.side == order.signal.side or order.position is None)
@@ -253,6 +259,8 @@ class BrokerDesk:
     def saw_orders(self, report: OrdersReported, out: list[Command]) -> None:
         """Compare the working orders with what should stand there (pj1 S8)."""
         self.watcher.see_orders(report.orders)
+        if report.reread and self.order is not None and self.order.position is None:
+            self.watcher.reread()
         self.look(report.ts_ns, out, fresh=True)
 
     def truth_changed(self, event: TruthChanged, out: list[Command]) -> None:
@@ -309,8 +317,7 @@ class BrokerDesk:
         trade = position.booked(self.guard.trades + 1, at_ns, price, reason, money)
         self.guard.exited(trade.net_cents, at_ns)
         out.append(RecordTrade(trade))
-        self.closed = (order.stem, order.signal.contract)
-        self.guessed = (-order.signal.side, order.guessed.qty)
+        self.closed = ClosedTrade.of(order, trade)
         self.order = None
         self.watcher.doubt(on=False)
         self.watcher.calm()
@@ -334,25 +341,22 @@ class BrokerDesk:
     def _swallow_late(self, fill: ExecutionReported, ref: str, out: list[Command]) -> int:
         """Take the real execution of an exit that was booked by guess; return the quantity that this does not explain.
 
-        The trade stays booked as it was, at the worst plan; the alarm carries the real price.
+        The trade's line stays as it was booked; a correction carries the difference, also into the day's net.
         """
-        side, left = self.guessed
-        stem = self.closed[0]
-        named = bool(stem) and ref.startswith(stem)
-        if fill.side != side or not (named or (self.order is None and not self.rules.tells_refs)):
-            return fill.qty
-        late = min(left, fill.qty)
+        late = self.closed.explains(fill, ref, nameless=self.order is None and not self.rules.tells_refs)
         if late:
-            self.guessed = (side, left - late)
-            text = f"{late} of {stem.rstrip(':')} left at {fill.price_ticks} ticks; the trade was booked ESTIMATED"
-            out.append(RaiseAlarm("LATE_EXECUTION", text, fill.ts_ns))
+            name = self.closed.stem.rstrip(":")
+            text = f"{late} of {name} left at {fill.price_ticks} ticks; the trade was booked ESTIMATED and is corrected"
+            correction = self.closed.correct(late, fill.price_ticks, fill.ts_ns, self.params)
+            self.guard.corrected(correction.net_cents if correction.today else 0)
+            out += [RaiseAlarm("LATE_EXECUTION", text, fill.ts_ns), correction]
         return fill.qty - late
 
     def _stray_fill(self, fill: ExecutionReported, ref: str, qty: int, out: list[Command]) -> None:
         """Take ``qty`` of a fill while no order lives: the other leg of the trade just closed, or nobody of ours."""
-        stem, contract = self.closed
-        if stem and ref.startswith(stem):
-            self._verdicts.reverse(stem, contract, fill.side * qty, fill.ts_ns, out)
+        closed = self.closed
+        if closed.stem and ref.startswith(closed.stem):
+            self._verdicts.reverse(closed.stem, closed.contract, fill.side * qty, fill.ts_ns, out)
         else:
             self._foreign(fill, out)
 
@@ -368,8 +372,7 @@ class BrokerDesk:
             "order": None if self.order is None else order_row(self.order),
             "ended": None if self.ended is None else order_row(self.ended),
             "stray": None if stray is None else [stray.stem, stray.contract, leaving_row(stray.leaving)],
-            "closed": list(self.closed),
-            "guessed": list(self.guessed),
+            "closed": self.closed.row(),
             "contract": self.contract,
             "halted": self.halted,
             "last_price": self.last_price,
@@ -385,10 +388,7 @@ class BrokerDesk:
         self.ended = None if ended is None else order_of(ended)
         stray = cast("tuple[str, str, object] | None", state["stray"])
         self.stray = None if stray is None else Stray(stray[0], stray[1], leaving_of(stray[2]) or Leaving(""))
-        stem, contract = cast("list[str]", state["closed"])
-        self.closed = (stem, contract)
-        side, left = cast("list[int]", state["guessed"])
-        self.guessed = (side, left)
+        self.closed = closed_of(state["closed"])
         self.contract = cast("str", state["contract"])
         self.halted = cast("str", state["halted"])
         self.last_price = cast("int", state["last_price"])

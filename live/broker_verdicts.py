@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from live.broker_order import Leaving, Order
-from live.broker_watch import TRIES, Sighting
+from live.broker_watch import REREADS, TRIES, Sighting
 from live.commands import CancelOrders, ClosePosition, Command, PlaceExits, RaiseAlarm, ThrowKillSwitch
 from live.events import ExecutionReported
 from live.execution_bridge import OrderEvent, OrderState
@@ -94,6 +94,8 @@ class Verdicts:
         rules, watch, leaving = self._desk.rules, self._desk.watcher.now, self._desk.leaving
         if ruling.verdict is Verdict.NAKED and not watch.confirmed:
             return False  # the stop may just have filled: the position must be seen after the orders
+        if ruling.verdict is Verdict.ENTRY_LOST and rules.tells_refs and watch.rereads < REREADS:
+            return False  # nothing of it was told, but has everything been asked since?
         if ruling.verdict is Verdict.EXIT_STUCK and leaving is not None and leaving.tries > TRIES:
             return False
         since_ns, after_s = self._since(ruling, seen)
@@ -154,6 +156,17 @@ class Verdicts:
             self._desk.stray = Stray(stem, contract, Leaving(Verdict.REVERSED.value))
         self.close(Verdict.REVERSED, at_ns, out)
 
+    def second_entry(self, ref: str, order: Order, at_ns: int, out: list[Command]) -> None:
+        """Take the fill of an older entry of ours while another lives: two positions nobody wanted, so flat and KILL.
+
+        Of an order still pending nothing is known to close: what the account holds is judged when it is reported.
+        """
+        text = f"entry {ref} was thought lost and is filled while {order.key} lives; to flat"
+        out.append(RaiseAlarm(Verdict.OVERFILL.value, text, at_ns))
+        self._halt(Verdict.OVERFILL, text, at_ns, out)
+        if order.position is not None and order.left:
+            self.close(Verdict.OVERFILL, at_ns, out)
+
     def revive(self, fill: ExecutionReported, ref: str, out: list[Command]) -> bool:
         """Take back an entry thought to be over when its fill comes after all; return whether the fill is its own."""
         desk = self._desk
@@ -186,7 +199,7 @@ class Verdicts:
         names = ", ".join(sorted({one.order_id for one in orphans}))
         text = f"flat, and our orders {names} still work; cancelled, no entries until they are gone"
         stem = orphans[0].key.rpartition(":")[0] + ":"
-        contract = desk.closed[1] if stem == desk.closed[0] else desk.contract
+        contract = self._contract_of(stem)
         self._cancel(stem, contract, Verdict.ORPHAN_ORDERS, at_ns, out)
         return self._limit(seen, text, at_ns, out)
 
@@ -298,6 +311,13 @@ class Verdicts:
         text = f"not flat after {TRIES} exits ({leaving.reason}); flatten it at the broker"
         self._halt(Verdict.EXIT_STUCK, text, at_ns, out)
         return text
+
+    def _contract_of(self, stem: str) -> str:
+        """Return the contract that the orders of ``stem`` rest in: after a roll it is not the one traded now."""
+        desk = self._desk
+        if desk.ended is not None and desk.ended.stem == stem:
+            return desk.ended.signal.contract
+        return desk.closed.contract if desk.closed.stem == stem else desk.contract
 
     # -- small parts ---------------------------------------------------------------------------------
 

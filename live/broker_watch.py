@@ -17,6 +17,7 @@ from live.reconciliation import Belief, Held, Verdict, Working
 PATIENCE_NS: Final = 10 * NS_PER_S
 PATIENCE_S: Final = 10
 TRIES: Final = 3
+REREADS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,9 @@ class Watch:
     ``held`` is the signed position (None: not reported since the last fill), ``orders`` the working orders (None: the
     source tells none), ``told`` whether they were shown since the last fill, ``confirmed`` whether the position was
     reported after them, ``past`` what was believed before
-    recent fills, as (time, quantity), ``doubted`` whether a fill belongs to nothing of ours.
+    recent fills, as (time, quantity), ``doubted`` whether a fill belongs to nothing of ours, ``rereads`` how many
+    complete re-reads (two at most are counted) were told since a pending entry was answered: the second of them began
+    after that.
     """
 
     connected: bool = True
@@ -68,6 +71,7 @@ class Watch:
     past: tuple[tuple[int, int], ...] = ()
     doubted: bool = False
     sighting: Sighting | None = None
+    rereads: int = 0
 
     def row(self) -> dict[str, object]:
         """Return the watch as JSON values."""
@@ -80,6 +84,7 @@ class Watch:
             "confirmed": self.confirmed,
             "past": [list(one) for one in self.past],
             "doubted": self.doubted,
+            "rereads": self.rereads,
             "sighting": None
             if sighting is None
             else [sighting.verdict.value, sighting.count, sighting.since_ns, sighting.acts, sighting.acted_ns],
@@ -99,6 +104,7 @@ def watch_of(state: object) -> Watch:
         past=tuple((at_ns, qty) for at_ns, qty in cast("list[tuple[int, int]]", row["past"])),
         doubted=cast("bool", row["doubted"]),
         sighting=None if seen is None else Sighting(Verdict(seen[0]), *seen[1:]),
+        rereads=cast("int", row["rereads"]),
     )
 
 
@@ -117,7 +123,17 @@ class Watcher:
 
     def ordered(self) -> None:
         """Forget the position: what was reported before an entry says nothing about it."""
-        self.now = replace(self.now, held=None, sighting=None)
+        self.now = replace(self.now, held=None, sighting=None, rereads=0)
+
+    def answered(self) -> None:
+        """Begin to count re-reads: what was read before the route answered for the entry may have missed it."""
+        if self.now.rereads:
+            self.now = replace(self.now, rereads=0)
+
+    def reread(self) -> None:
+        """Count a complete re-read while an entry is pending."""
+        if self.now.rereads < REREADS:
+            self.now = replace(self.now, rereads=self.now.rereads + 1)
 
     def adopted(self) -> None:
         """Keep the position that was just believed; the orders shown before it say nothing about it."""
@@ -127,18 +143,20 @@ class Watcher:
         """Take one report of the position; a different one starts a new observation."""
         same = qty == self.now.held
         if not same or self.now.confirmed != self.now.told:
-            sighting = self.now.sighting if same else None
+            sighting = self.now.sighting if same or not self.now.connected else None
             self.now = replace(self.now, held=qty, confirmed=self.now.told, sighting=sighting)
 
     def see_orders(self, orders: tuple[WorkingOrder, ...]) -> None:
         """Take one snapshot of working orders; a different one starts a new observation."""
         if orders != self.now.orders or not self.now.told:
-            self.now = replace(self.now, orders=orders, told=True, confirmed=False, sighting=None)
+            sighting = None if self.now.connected else self.now.sighting
+            self.now = replace(self.now, orders=orders, told=True, confirmed=False, sighting=sighting)
 
     def change_truth(self, connected: bool) -> None:
         """Forget what was seen: the source was lost, or tells everything anew."""
         if connected != self.now.connected or self.now.held is not None or self.now.orders is not None:
-            self.now = Watch(connected=connected, doubted=self.now.doubted)
+            lost = None if connected or self.now.connected else self.now.sighting
+            self.now = Watch(connected=connected, doubted=self.now.doubted, sighting=lost)
 
     def doubt(self, on: bool) -> None:
         """Note a fill that belongs to nothing of ours, or that the account has explained itself."""
@@ -161,8 +179,8 @@ class Watcher:
         self.now = replace(self.now, sighting=replace(seen, acts=seen.acts + 1, acted_ns=at_ns))
 
     def calm(self) -> None:
-        """Forget a sighting: all is as it should be."""
-        if self.now.sighting is not None:
+        """Forget a sighting: all is as it should be; a lost source is one loss until it is back."""
+        if self.now.sighting is not None and self.now.connected:
             self.now = replace(self.now, sighting=None)
 
     def held_class(self, order: Order | None, belief: Belief, at_ns: int) -> Held:

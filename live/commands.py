@@ -135,6 +135,24 @@ class RecordTrade:
 
 
 @dataclass(frozen=True, slots=True)
+class CorrectTrade:
+    """Record that ``qty`` contracts of a trade booked ESTIMATED left at another price after all.
+
+    Exit prices are the whole trade's average in ticks; ``net_cents`` is what the correction adds to the trade. It
+    enters the net of the running day when ``today`` says that the trade was booked on it.
+    """
+
+    trade_id: int
+    pool_id: str
+    qty: int
+    old_exit_ticks: int
+    new_exit_ticks: int
+    net_cents: int
+    today: bool
+    ts_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class RaiseAlarm:
     """Tell the operator; ``code`` is a stable name, ``text`` one clear sentence."""
 
@@ -144,5 +162,13 @@ class RaiseAlarm:
 
 
 Command = (
-    PlaceBracket | ClosePosition | CancelOrders | PlaceExits | ThrowKillSwitch | RecordEvent | RecordTrade | RaiseAlarm
+    PlaceBracket
+    | ClosePosition
+    | CancelOrders
+    | PlaceExits
+    | ThrowKillSwitch
+    | RecordEvent
+    | RecordTrade
+    | CorrectTrade
+    | RaiseAlarm
 )

@@ -40,7 +40,7 @@ from live.session_manager import TradePlanner, ranked
 from live.stance import KillSwitch, Stance, stance_of
 from live.trading_day import CLOSE_M, Span, minute_of_day, span_at, trade_ordinal
 
-SNAPSHOT_FORM: Final = 2
+SNAPSHOT_FORM: Final = 3
 
 
 class Route(StrEnum):
@@ -122,10 +122,10 @@ class Engine:
         return out
 
     def _hear_broker(self, event: BrokerReport, out: list[Command]) -> None:
-        trades = self.guard.trades
+        before = self.guard.trades, self.guard.net_cents
         self.desk.hear(event, out)
-        if self.guard.trades != trades:
-            self._mark_money(0, event.ts_ns, out)  # a trade that ended here may have used up the day (pj1 S6.7)
+        if before != (self.guard.trades, self.guard.net_cents):
+            self._mark_money(0, event.ts_ns, out)  # what was booked here may have used up the day (pj1 S6.7)
 
     def _switch(self, event: KillSwitched) -> None:
         """Take the kill switch as it stands; releasing it also ends what the desk threw it for."""
@@ -319,13 +319,20 @@ class Engine:
         """Let what is at the broker see the closed bar: excursions, daily loss, clock exits, reconciliation."""
         position = self.desk.position
         close_ns = bar.ts_ns + NS_PER_MIN
+        order = self.desk.order
+        if order is not None and order.signal.contract != bar.contract:
+            self._pass_clock(close_ns, out)  # a roll: the new contract's prices say nothing about the old one's
+            return
         if position is not None and bar.ts_ns >= position.entry_ns:
             position.see(bar.high_ticks, bar.low_ticks)
         self._mark_desk(bar.close_ticks, close_ns, out)
 
     def _mark_price(self, event: PriceMarked, out: list[Command]) -> None:
         # Excursions come from bars and fills alone, so that a replay without marks books the same trade.
-        if self.desk.busy:
+        order = self.desk.order
+        if order is not None and order.signal.contract != self._contract:
+            self._pass_clock(event.ts_ns, out)
+        elif self.desk.busy:
             self._mark_desk(event.price_ticks, event.ts_ns, out)
 
     def _mark_desk(self, price: int, at_ns: int, out: list[Command]) -> None:

@@ -98,7 +98,8 @@ class OrderUnknown:
 class ExecutionReported:
     """Report one fill of the account: ``side`` +1 bought, -1 sold; price in ticks.
 
-    An average price may lie off the grid; it is rounded to the adverse side.
+    An average price may lie off the grid; it is rounded to the adverse side. ``contract`` is the local symbol, empty
+    where the source does not say.
     """
 
     exec_id: str
@@ -107,6 +108,7 @@ class ExecutionReported:
     price_ticks: int
     ts_ns: int
     order_ref: str = ""
+    contract: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +148,14 @@ class WorkingOrder:
 
 @dataclass(frozen=True, slots=True)
 class OrdersReported:
-    """Report all working orders of the traded contract, ours and foreign, as one complete snapshot."""
+    """Report all working orders of the traded contract, ours and foreign, as one complete snapshot.
+
+    ``reread``: it ends a complete re-read, so that all executions, orders and positions there were have been told.
+    """
 
     orders: tuple[WorkingOrder, ...]
     ts_ns: int
+    reread: bool = False
 
 
 @dataclass(frozen=True, slots=True)

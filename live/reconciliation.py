@@ -61,7 +61,7 @@ class Working(StrEnum):
 
 
 class Verdict(StrEnum):
-    """Name what a cell means; every name but OK and WAIT is an alarm's code too."""
+    """Name what a cell means; every name but OK, WAIT and FILLED (only noted) is an alarm's code too."""
 
     OK = "OK"
     WAIT = "WAIT"
@@ -198,6 +198,8 @@ def _first(belief: Belief, held: Held, working: Working) -> Rule | None:
 TABLE: Final = _table()
 """Every cell's ruling; a test proves that none is missing."""
 QUIET: Final = frozenset({Verdict.OK, Verdict.WAIT})
+NOTED: Final = frozenset({Verdict.FILLED.value})
+"""Verdicts that are written down and alarm nobody: a position may well be told before its executions."""
 
 
 def judge(belief: Belief, held: Held, working: Working) -> Ruling:

@@ -123,6 +123,10 @@ class RiskGuard:
         self.losses_streak = self.losses_streak + 1 if net_cents < 0 else 0
         self.last_exit_ns = at_ns
 
+    def corrected(self, net_cents: int) -> None:
+        """Add what a trade of the day brought beyond its estimate; the streak stays as it was counted."""
+        self.net_cents += net_cents
+
     def breaches(self, open_cents: int) -> bool:
         """Tell whether realised plus open P&L reaches the daily loss (pj1 S6.7) on a day not locked yet."""
         return not self.locked and self.net_cents + open_cents <= -self._params.max_daily_loss_cents

@@ -118,6 +118,17 @@ ENDINGS: dict[str, Sequence[Row]] = {
         filled(206, -1, 98234),
         (207, "TRADE", TRADE),
     ),
+    "estimated_then_corrected": (
+        sent(0, "ACKED"),
+        (0, "ACKED", {"key": KEY, "broker_id": "b-17", "at_ns": SIGNAL_S * NS_PER_S}),
+        (1, "NOTED", {"code": "FILLED", "text": f"the account holds 4 of entry {KEY}", "at_ns": 0}),
+        filled(1, 1, 98274),
+        (200, "POSITION", {"qty": 0, "at_ns": (SIGNAL_S + 200) * NS_PER_S}),
+        (207, "TRADE", TRADE | {"exit_reason": "PHANTOM"}),
+        filled(900, -1, 98240),
+        (900, "TRADE_CORRECTED", {"trade_id": 1, "pool_id": POOL, "qty": 4, "old_exit": "24558.50",
+                                  "new_exit": "24560.00", "net_usd": "12.00", "counts": True, "at_ns": 0}),
+    ),
     "refused": (
         sent(0, "REFUSED", status=400, code="invalid-ticker"),
         (0, "REFUSED", {"key": KEY, "code": "invalid-ticker", "at_ns": SIGNAL_S * NS_PER_S}),

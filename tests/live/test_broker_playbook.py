@@ -269,8 +269,9 @@ def test_a_position_that_vanished_is_booked_at_its_stop_and_said_to_be_estimated
     assert (trade.exit_reason, trade.exit_price_ticks) == ("PHANTOM", 885)
     assert "ESTIMATED" in getattr(said[0], "text", "")
     # The execution comes after all: it is the one that was guessed; another of that kind would be nobody's.
-    (late,) = stage.step(fill(5, 886, T0 + 40 * NS_PER_S, "e2", -1))
+    late, correction = stage.step(fill(5, 886, T0 + 40 * NS_PER_S, "e2", -1))
     assert getattr(late, "code", "") == "LATE_EXECUTION"
+    assert getattr(correction, "net_cents", 0) == 5 * 50
     assert stage.engine.desk.doubt == ""
     stage.step(fill(5, 886, T0 + 41 * NS_PER_S, "e3", -1))
     assert stage.engine.desk.doubt == "UNVERIFIED"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
-from pj1_scenes import MNQ, SCENE, SWEEP_LOW, Stage, close_ns
+from broker_play import KEY, STEM, T0, bracket, exits, leg, of, opened, play
+from pj1_scenes import MNQ, SCENE
 
 from live.broker_watch import DeskRules
-from live.commands import CancelOrders, ClosePosition, PlaceExits, RaiseAlarm, ThrowKillSwitch
+from live.commands import CancelOrders, ClosePosition, CorrectTrade, PlaceExits, RaiseAlarm, ThrowKillSwitch
 from live.engine import Engine, Route
 from live.events import (
     ClockPassed,
@@ -17,7 +17,6 @@ from live.events import (
     ExecutionReported,
     KillSwitched,
     Leg,
-    Mode,
     OrderRefused,
     OrdersReported,
     PositionReported,
@@ -29,63 +28,6 @@ from live.execution_bridge import CANCELLED_CODE, OrderState
 from live.market import NS_PER_S
 from live.params import Params
 from live.stance import Stance
-
-STEM = "739721:PDL@1776259920:"
-KEY = f"{STEM}ENTRY"
-T0 = close_ns(SWEEP_LOW)
-
-
-class Play(Stage):
-    """Hold the stage after the signal; seconds count from it."""
-
-    def __init__(self, **rules: bool) -> None:
-        super().__init__(
-            Route.BROKER, Mode.LIVE, rules=DeskRules(**({"places_exits": True, "tells_refs": True} | rules))
-        )
-        self.out.clear()
-        self.play(SWEEP_LOW)
-
-    def fill(self, qty: int, price: int, at_s: int, ref: str = KEY, side: int = 1) -> list[Any]:
-        number = sum(isinstance(one, RaiseAlarm) for one in self.out) + at_s * 10 + side
-        return self.step(ExecutionReported(f"e{number}-{qty}-{price}", side, qty, price, T0 + at_s * NS_PER_S, ref))
-
-    def held(self, qty: int, at_s: int) -> list[Any]:
-        return self.step(PositionReported(qty, T0 + at_s * NS_PER_S))
-
-    def shown(self, at_s: int, *orders: WorkingOrder) -> list[Any]:
-        return self.step(OrdersReported(orders, T0 + at_s * NS_PER_S))
-
-    def codes(self) -> list[str]:
-        return [one.code for one in self.out if isinstance(one, RaiseAlarm)]
-
-
-def play(**rules: bool) -> Play:
-    return Play(**rules)
-
-
-def opened(**rules: bool) -> Play:
-    stage = play(**rules)
-    stage.fill(5, 911, 1)
-    assert stage.engine.position is not None
-    return stage
-
-
-def leg(kind: Leg, qty: int, key: str = KEY, price: int | None = None) -> WorkingOrder:
-    prices = {Leg.STOP: 886, Leg.TARGET: 958}
-    side = 1 if kind is Leg.ENTRY else -1
-    return WorkingOrder(key, kind, side, qty, prices.get(kind, 0) if price is None else price, f"{kind}{qty}")
-
-
-def bracket(qty: int) -> tuple[WorkingOrder, WorkingOrder]:
-    return leg(Leg.STOP, qty), leg(Leg.TARGET, qty)
-
-
-def of(said: list[Any], kind: type[Any]) -> list[Any]:
-    return [one for one in said if isinstance(one, kind)]
-
-
-def exits(number: str, qty: int, at_s: int) -> PlaceExits:
-    return PlaceExits(f"{STEM}EXITS{number}", "M6", 1, qty, 886, 958, T0 + at_s * NS_PER_S)
 
 
 def test_a_covered_position_is_left_alone() -> None:
@@ -248,6 +190,10 @@ def test_a_lost_entry_that_fills_after_all_is_adopted_and_protected() -> None:
     stage = play()
     stage.held(0, 6)
     stage.held(0, 11)
+    assert stage.codes() == []
+    for second in (11, 12):
+        stage.step(OrdersReported((), T0 + second * NS_PER_S, reread=True))
+        stage.held(0, second)
     assert stage.codes() == ["ENTRY_LOST"]
     stage.fill(5, 912, 13)
     assert stage.codes() == ["ENTRY_LOST", "UNKNOWN_POSITION"]
@@ -342,6 +288,31 @@ def test_the_late_execution_of_an_exit_booked_by_guess_is_no_reversal(rules: dic
     assert [one.code for one in of(said, RaiseAlarm)] == ["LATE_EXECUTION"]
     assert stage.engine.stance[0] is Stance.ACTIVE
     assert stage.trades() == [trade]
+    # Booked at 885; 3 left at 930 and 2 at 931: the line stays, the day's net is the truth.
+    corrections = of(stage.out, CorrectTrade)
+    assert [(one.qty, one.old_exit_ticks, one.new_exit_ticks, one.net_cents) for one in corrections] == [
+        (3, 885, 912, 3 * 45 * 50),
+        (2, 912, 930, 2 * 46 * 50),
+    ]
+    assert stage.engine.guard.net_cents == (3 * 930 + 2 * 931 - 5 * 911) * 50 - trade.cost_cents
+
+
+def test_a_correction_below_the_estimate_may_use_up_the_day_and_yesterdays_enters_no_net() -> None:
+    stage = opened()
+    stage.held(0, 20)
+    stage.held(0, 31)
+    before = stage.engine.guard.net_cents
+    stage.fill(3, 785, 60, KEY, -1)
+    assert stage.engine.guard.net_cents == before - 3 * 100 * 50
+    assert stage.engine.guard.locked == ""
+    stage.fill(1, 285, 61, KEY, -1)
+    assert stage.engine.guard.locked == "DAILY_LOSS"
+    stage.engine.guard.new_day()
+    stage.engine.desk.new_day()
+    said = stage.fill(1, 930, 62, KEY, -1)
+    (correction,) = of(said, CorrectTrade)
+    assert not correction.today
+    assert stage.engine.guard.net_cents == 0
 
 
 def test_what_goes_beyond_the_guess_is_a_reversal() -> None:

@@ -357,7 +357,11 @@ def test_account_rows_become_events(tmp_path: Path) -> None:
         {"kind": "ORDER", "contract": "MNQM6", "status": "Filled"},
     )
     events = [*feed.poll(), *feed.heartbeat(alive=True)]
-    assert [event.qty for event in events if isinstance(event, PositionReported)] == [2, 1, 1]
+    assert [event.qty for event in events if isinstance(event, PositionReported)] == [
+        2,
+        3,
+        3,
+    ]  # a spread is two positions
     assert [event.connected for event in events if isinstance(event, TruthChanged)] == [True]
     fills = [(e.exec_id, e.side, e.price_ticks) for e in events if isinstance(e, ExecutionReported)]
     assert fills == [("a", 1, 100_001), ("b", -1, 100_001), ("c", 1, 100_002)]
@@ -381,7 +385,7 @@ def test_a_start_takes_only_our_new_fills_and_the_position(tmp_path: Path) -> No
     )
     feed = BrokerFeed(run_dir, MNQ, StandingClock(9), DAY)
     events = feed.begin({"k"}, {"seen"})
-    assert events == [ExecutionReported("new", 1, 2, 100_001, 5, "k")]
+    assert events == [ExecutionReported("new", 1, 2, 100_001, 5, "k", "MNQM6")]
     assert not feed.known, "the file's last word may be a dead bridge's"
     assert feed.heartbeat(alive=False) == []
     assert feed.heartbeat(alive=True) == [TruthChanged(True, 9), PositionReported(2, 9)]

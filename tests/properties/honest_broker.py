@@ -116,9 +116,9 @@ class HonestBroker:
         """Write one position report."""
         self.channels["positions"].append(PositionReported(self.position, now_ns))
 
-    def show_orders(self, now_ns: int) -> None:
-        """Write one snapshot of all working orders."""
-        self.channels["stream"].append(OrdersReported(tuple(self.working.values()), now_ns))
+    def show_orders(self, now_ns: int, *, reread: bool = False) -> None:
+        """Write one snapshot of all working orders; ``reread`` at the end of a complete re-read."""
+        self.channels["stream"].append(OrdersReported(tuple(self.working.values()), now_ns, reread))
 
     def covered(self, leg: Leg) -> int:
         """Return for how many contracts exits of ``leg`` work."""

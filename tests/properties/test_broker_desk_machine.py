@@ -113,6 +113,7 @@ class BrokerDeskMachine(RuleBasedStateMachine):
         if self.now_ns - self.polled_ns >= POLL_NS:
             self.polled_ns = self.now_ns
             self.broker.show_position(self.now_ns)
+            self.broker.show_orders(self.now_ns, reread=True)
 
     # -- what happens ----------------------------------------------------------------------------------
 
@@ -289,7 +290,6 @@ class BrokerDeskMachine(RuleBasedStateMachine):
                     self.deliver(name)
             self.now_ns += POLL_NS
             self.step(ClockPassed(self.now_ns))
-            self.broker.show_orders(self.now_ns)
             self.poll()
 
 

@@ -15,6 +15,8 @@ from live.commands import CancelOrders, ClosePosition, PlaceBracket, PlaceExits
 from pj.channels.jsonl import sealed, unsealed
 
 ORDERS_FILE: Final = "orders.jsonl"
+REREAD: Final = "REREAD"
+"""The status of an ORDERS_END row that ends a complete re-read: executions, orders and positions were all asked for."""
 
 
 class Asked(StrEnum):

@@ -51,6 +51,7 @@ class Execution(Section):
 
     route: Literal["paper", "traderspost", "ibkr"] = "paper"
     position_source: Literal["ibkr", "simulated", "manual", "none"] = "ibkr"
+    flatten_unknown: bool = False
     max_signal_age_s: PositiveS = 5.0
     requests_per_min: Annotated[int, Field(ge=1, le=60)] = 60
     requests_per_hour: Annotated[int, Field(ge=1, le=500)] = 500

@@ -1,7 +1,8 @@
 """Write what the broker says about the account to broker_events.csv: positions, orders, fills, commissions.
 
 On the ibkr route the order desk adds ANSWER (``order_ref`` = key, ``status`` = TAKEN, REFUSED:why or UNKNOWN:why) and a
-snapshot of the working orders: WORKING rows (``order_ref`` = our key or empty, ``status`` = the leg) and ORDERS_END.
+snapshot of the working orders: WORKING rows (``order_ref`` = our key or empty, ``status`` = the leg) and ORDERS_END
+(``status`` = REREAD when a complete re-read of the account ends with it).
 
 Read from the wire by taps, account-wide: a fill placed by another client of the account (the TradersPost route)
 shows as a position change first, whereupon the session asks for executions. A fill is written once, by its
@@ -20,6 +21,7 @@ from live.market import Instrument
 from pj.channels.csvlog import CsvLog, read_rows
 from pj.channels.files import WriteFailed
 from pj.channels.formats import BROKER_EVENT_COLUMNS
+from pj.channels.orders import REREAD
 from pj.channels.rundir import DayPaths, RunDir
 from pj.ibkr.account_wire import (
     MalformedMessage,
@@ -103,11 +105,11 @@ class AccountRecorder:
         """Write what became of an order that the engine handed over."""
         self._add("ANSWER", order_ref=key, status=text, order_id=str(order_id) if order_id else "")
 
-    def working_orders(self, rows: Sequence[Mapping[str, str]]) -> None:
-        """Write one whole snapshot of the working orders."""
+    def working_orders(self, rows: Sequence[Mapping[str, str]], *, reread: bool = False) -> None:
+        """Write one whole snapshot of the working orders; ``reread`` when it ends a complete re-read of the account."""
         for row in rows:
             self._add("WORKING", **row)
-        self._add("ORDERS_END")
+        self._add("ORDERS_END", status=REREAD if reread else "")
 
     def flush(self) -> None:
         """Write the pending rows with one write; what a full disk refuses stays pending and is tried again."""

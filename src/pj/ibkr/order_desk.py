@@ -41,6 +41,7 @@ from pj.ibkr.position_truth import PositionTruth
 
 REREAD_S: Final = 5.0
 TELL_AGAIN_S: Final = 30.0
+YOUNG_S: Final = 120.0
 OLD_EXIT_S: Final = 30.0
 ENGINE: Final = "engine"
 log = logging.getLogger("pj.bridge.orders")
@@ -83,7 +84,7 @@ class OrderDesk:
         self._cut_off = False
         self._watched: dict[str, Placed] = {}
         self._told: tuple[Working, ...] | None = None
-        self._told_at = 0.0
+        self._told_at = self._young_until = 0.0
         recall(run, self._truth)
 
     # -- the connection ----------------------------------------------------------------------------------
@@ -147,7 +148,7 @@ class OrderDesk:
             self._recorder.connected(contract.local_symbol)
             self._ready_is(ready=True)
             log.info("ORDERS_READY high=%d working=%d", self._ledger.high, len(self._book.working()))
-        self._tell_orders()
+        self._tell_orders(reread=True)
         self._recorder.flush()
         return True
 
@@ -156,6 +157,7 @@ class OrderDesk:
             self._recorder.status("disconnected")
             self._recorder.connecting()  # the reader has forgotten the account: the next re-read is written whole
         self.ready, self._told = ready, None
+        self._young_until = monotonic() + YOUNG_S
 
     def _new_acts(self, client: OrderingClient, contract: Contract) -> OrderActs:
         account = self._settings.ibkr.account or client.accounts[0]
@@ -223,13 +225,20 @@ class OrderDesk:
                 why = self._book.refusals.get(number, CANCELLED_CODE)
                 self._answer(key, (Answered.REFUSED, why, number), (placed.day, placed.seq))
 
-    def _tell_orders(self) -> None:
-        """Write the working orders when they changed, and now and then anyway."""
+    def _tell_orders(self, *, reread: bool = False) -> None:
+        """Write the working orders when they changed; the end of a re-read always while an entry is young, or rarely.
+
+        Only what was read anew after its answer lets the engine conclude that an entry is lost.
+        """
         shown = tuple(self._book.working())
-        if shown == self._told and monotonic() - self._told_at < TELL_AGAIN_S:
+        now_s = monotonic()
+        due = reread and (now_s < self._young_until or now_s - self._told_at >= TELL_AGAIN_S)
+        if shown == self._told and not due:
             return
-        self._told, self._told_at = shown, monotonic()
-        self._recorder.working_orders([cells(one, self._instrument) for one in shown])
+        self._told = shown
+        if reread:
+            self._told_at = now_s
+        self._recorder.working_orders([cells(one, self._instrument) for one in shown], reread=reread)
 
     # -- what the engine asks ------------------------------------------------------------------------------
 
@@ -257,6 +266,8 @@ class OrderDesk:
         if at <= self._cursor:
             return
         self._cursor = at
+        if row.order is Asked.ENTRY:
+            self._young_until = monotonic() + YOUNG_S
         if row.key in self._tasks:
             return  # in progress: its answer will come
         refusal = self._why_not_entry(row) if row.order is Asked.ENTRY else self._why_not(row)

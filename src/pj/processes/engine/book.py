@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from live.commands import Command, RecordEvent, RecordTrade, ThrowKillSwitch
+from live.commands import Command, CorrectTrade, RecordEvent, RecordTrade, ThrowKillSwitch
 from live.events import Event, Mode
 from live.market import NS_PER_S, Bar, Instrument
 from live.records import TRADE_COLUMNS, trade_row
@@ -195,6 +195,6 @@ class DayBook:
 
 
 def _is_durable(command: Command) -> bool:
-    if isinstance(command, RecordTrade | ThrowKillSwitch):
+    if isinstance(command, RecordTrade | CorrectTrade | ThrowKillSwitch):
         return True
     return isinstance(command, RecordEvent) and command.event in DURABLE_TYPES

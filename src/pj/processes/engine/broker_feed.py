@@ -1,8 +1,9 @@
 """Follow broker_events.csv and tell the core what the account did: answers, fills, position, working orders, truth.
 
 The position is the sum over all months of our root, so that a contract of yesterday is not overlooked; so are the
-working orders. What is told once (position, orders) is told again every five real seconds while the bridge lives and
-stands, because it is still so (pj1 S8). What a row cannot say (unreadable, foreign root) is counted and passed over.
+working orders. Months held against each other are two positions and no flat account: they count in full. What is told
+once (position, orders) is told again every five real seconds while the bridge lives and stands, because it is still so
+(pj1 S8). What a row cannot say (unreadable, foreign root) is counted and passed over.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from live.execution_bridge import key_of_ref
 from live.market import Instrument
 from pj.channels.csvlog import CsvParser, Row
 from pj.channels.formats import BROKER_EVENT_COLUMNS
-from pj.channels.orders import Answered
+from pj.channels.orders import REREAD, Answered
 from pj.channels.rundir import RunDir
 from pj.channels.tailer import DayFollower
 from pj.clock import Clock
@@ -147,7 +148,7 @@ class BrokerFeed:
                 self._listing.append(self._working(row))
             case "ORDERS_END":
                 self.orders, self._listing = tuple(self._listing), []
-                return [OrdersReported(self.orders, int(row["recv_ns"]))]
+                return [OrdersReported(self.orders, int(row["recv_ns"]), row["status"] == REREAD)]
             case _:
                 pass
         return []
@@ -169,7 +170,7 @@ class BrokerFeed:
 
     def _position(self, row: Row) -> PositionReported:
         self._held[row["contract"]] = int(Decimal(row["position"]))
-        self.position = sum(self._held.values())
+        self.position = _whole(self._held.values())
         self._repeated_at = time.monotonic()
         return PositionReported(self.position, int(row["recv_ns"]))
 
@@ -180,7 +181,8 @@ class BrokerFeed:
             raise ValueError(f"execution row {row['seq']} has no side, quantity or id")
         exact = Decimal(row["price"]) / self._instrument.tick
         price = int(exact.to_integral_value(ROUND_CEILING if side > 0 else ROUND_FLOOR))
-        return ExecutionReported(row["exec_id"], side, qty, price, int(row["recv_ns"]), key_of_ref(row["order_ref"]))
+        ref, contract = key_of_ref(row["order_ref"]), row["contract"]
+        return ExecutionReported(row["exec_id"], side, qty, price, int(row["recv_ns"]), ref, contract)
 
     def _answer(self, row: Row) -> Answer:
         """Read an ANSWER row: ``order_ref`` is the key, ``status`` the word, and behind a colon why."""
@@ -201,6 +203,14 @@ class BrokerFeed:
         price = self._instrument.to_ticks(row["price"]) if row["price"] else 0
         qty = int(Decimal(row["remaining"]))
         return WorkingOrder(row["order_ref"], Leg(row["status"]), _side(row["side"]), qty, price, row["order_id"])
+
+
+def _whole(held: Collection[int]) -> int:
+    """Return the position over all months; a spread is its contracts with the sign of the larger side."""
+    longs = sum(qty for qty in held if qty > 0)
+    net = sum(held)
+    shorts = longs - net
+    return net if not longs or not shorts else (longs + shorts if net >= 0 else -longs - shorts)
 
 
 def _side(text: str) -> int:

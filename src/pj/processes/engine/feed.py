@@ -48,7 +48,7 @@ class TapeFeed:
         self.bad_rows = 0
         self.jumps: list[ClockJumped] = []
         self.marks: list[Tick] = []
-        self.want_marks = False
+        self.marks_of = ""
         self._catching_up = False
         self._run_dir = run_dir
         self._prices = PriceText(instrument)
@@ -93,7 +93,7 @@ class TapeFeed:
         ``clock`` is read after the rows; without one the rows close minutes by themselves (catching up, in a hurry:
         see ``pj.channels.catchup``).
         """
-        self._catching_up = clock is None and not self.want_marks
+        self._catching_up = clock is None and not self.marks_of
         ticks = self._follower.poll()
         if not ticks:
             return [], False
@@ -118,7 +118,7 @@ class TapeFeed:
         return DayFollower(self._run_dir, "live_market_data.csv", parser, start)
 
     def _look(self, ticks: list[Tick]) -> None:
-        """Note the newest stamps and, when a position wants them, the trades that mark it."""
+        """Note the newest stamps and, when a position wants them, the trades of its contract that mark it."""
         self.last_row_ns = ticks[-1].recv_ns
         for tick in reversed(ticks):
             if tick.kind in SEEN_KINDS:
@@ -128,8 +128,9 @@ class TapeFeed:
             if tick.kind is TickKind.TRADE:
                 self.last_trade = tick
                 break
-        if self.want_marks:
-            self.marks.extend(tick for tick in ticks if tick.kind is TickKind.TRADE)
+        if self.marks_of:
+            mine = {self.marks_of, ""}
+            self.marks.extend(tick for tick in ticks if tick.kind is TickKind.TRADE and tick.contract in mine)
 
     def _sort(self, outputs: list[Output]) -> list[Bar]:
         bars: list[Bar] = []

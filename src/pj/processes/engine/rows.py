@@ -13,6 +13,7 @@ from typing import Any, Final
 from live.commands import (
     CancelOrders,
     ClosePosition,
+    CorrectTrade,
     PlaceBracket,
     PlaceExits,
     RaiseAlarm,
@@ -39,11 +40,13 @@ from live.events import (
     WorkingOrder,
 )
 from live.market import Instrument
-from live.records import EVENT_COLUMNS, TRADE_COLUMNS, event_row, trade_row
+from live.reconciliation import NOTED
+from live.records import EVENT_COLUMNS, TRADE_COLUMNS, event_row, trade_row, usd_text
 
 CORE_TYPES: Final = frozenset({"DEFINED", "SWEPT", "RECLAIMED", "SIGNAL", "REJECT", "DEAD", "ENTRY_CANCEL", "LOCK"})
-OUTPUT_TYPES: Final = CORE_TYPES | {"TRADE"}
+OUTPUT_TYPES: Final = CORE_TYPES | {"TRADE", "TRADE_CORRECTED"}
 DURABLE_TYPES: Final = frozenset({"TRADE", "LOCK", "KILL", "THROWN"})
+CORRECTION_COLUMNS: Final = ("trade_id", "pool_id", "qty", "old_exit", "new_exit", "net_usd", "counts")
 INPUTS: Final[dict[str, tuple[Any, tuple[tuple[str, str], ...]]]] = {
     "MODE": (ModeChanged, (("mode", "mode"),)),
     "JUDGED": (EntriesJudged, (("reason", "reason"),)),
@@ -59,22 +62,25 @@ INPUTS: Final[dict[str, tuple[Any, tuple[tuple[str, str], ...]]]] = {
             ("qty", "qty"),
             ("price_ticks", "price"),
             ("order_ref", "order_ref"),
+            ("contract", "contract"),
             ("ts_ns", "at_ns"),
         ),
     ),
     "POSITION": (PositionReported, (("qty", "qty"), ("ts_ns", "at_ns"))),
-    "ORDERS": (OrdersReported, (("orders", "orders"), ("ts_ns", "at_ns"))),
+    "ORDERS": (OrdersReported, (("orders", "orders"), ("ts_ns", "at_ns"), ("reread", "reread"))),
     "TRUTH": (TruthChanged, (("connected", "connected"), ("ts_ns", "at_ns"))),
     "MARK": (PriceMarked, (("price_ticks", "price"), ("ts_ns", "at_ns"))),
     "CLOCK": (ClockPassed, (("now_ns", "at_ns"),)),
 }
 """Line type -> event class, and (attribute, name in data) of each field."""
+YOUNGER: Final[dict[str, Any]] = {"contract": "", "reread": False}
+"""Names that journals of an older release lack, with what they meant then."""
 ORDER_FIELDS: Final = ("key", "leg", "side", "qty", "price_ticks", "order_id")
-TOLD_TYPES: Final = frozenset({"ALARM", "THROWN"})
+TOLD_TYPES: Final = frozenset({"ALARM", "NOTED", "THROWN"})
 """Output lines that tell what was said or done at the time; a replay neither compares nor repeats them."""
 Row = tuple[str, dict[str, Any]]
 Order = PlaceBracket | ClosePosition | CancelOrders | PlaceExits
-Record = RecordEvent | RecordTrade | RaiseAlarm | ThrowKillSwitch
+Record = RecordEvent | RecordTrade | CorrectTrade | RaiseAlarm | ThrowKillSwitch
 
 
 def output_row(command: Record, instrument: Instrument, mode: Mode) -> Row:
@@ -88,15 +94,29 @@ def output_row(command: Record, instrument: Instrument, mode: Mode) -> Row:
             return command.event, data | {"mode": mode.value}
         case RecordTrade():
             return "TRADE", {**trade_row(command.trade, instrument), "mode": mode.value}
+        case CorrectTrade():
+            points = instrument.to_points
+            return "TRADE_CORRECTED", {
+                "trade_id": command.trade_id,
+                "pool_id": command.pool_id,
+                "qty": command.qty,
+                "old_exit": points(command.old_exit_ticks),
+                "new_exit": points(command.new_exit_ticks),
+                "net_usd": usd_text(command.net_cents),
+                "counts": command.today,
+                "at_ns": command.ts_ns,
+                "mode": mode.value,
+            }
         case RaiseAlarm():
-            return "ALARM", {"code": command.code, "text": command.text, "at_ns": command.ts_ns}
+            kind = "NOTED" if command.code in NOTED else "ALARM"
+            return kind, {"code": command.code, "text": command.text, "at_ns": command.ts_ns}
         case ThrowKillSwitch():
             return "THROWN", {"reason": command.reason, "at_ns": command.ts_ns}
 
 
 def same_output(kind: str, data: Mapping[str, Any], line_kind: str, line_data: Mapping[str, Any]) -> bool:
     """Return whether a row made again equals the journal's, in the columns that decide."""
-    columns = TRADE_COLUMNS if kind == "TRADE" else EVENT_COLUMNS
+    columns = {"TRADE": TRADE_COLUMNS, "TRADE_CORRECTED": CORRECTION_COLUMNS}.get(kind, EVENT_COLUMNS)
     return kind == line_kind and all(data.get(name) == line_data.get(name) for name in columns)
 
 
@@ -147,7 +167,8 @@ def input_event(kind: str, data: Mapping[str, Any]) -> Event | None:
     if kind not in INPUTS:
         return None
     cls, names = INPUTS[kind]
-    values = {attribute: data[name] for attribute, name in names}
+    values = {attribute: YOUNGER[name] if name in YOUNGER and name not in data else data[name]
+              for attribute, name in names}  # fmt: skip
     if cls is ModeChanged:
         values["mode"] = Mode(values["mode"])
     if cls is OrdersReported:

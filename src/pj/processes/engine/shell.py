@@ -25,6 +25,8 @@ from pj.channels.fence import Fence, FenceLost
 from pj.channels.stats import StatsWriter
 from pj.channels.switches import entry_forbidden
 from pj.channels.wake import POLL_S, Notifier
+from pj.clock import Clock
+from pj.config.models import Execution
 from pj.processes.engine.feed_alarms import FeedAlarms
 from pj.processes.engine.gauges import core_gauges
 from pj.processes.engine.judge import EntryJudge
@@ -48,13 +50,12 @@ class Shell:
         self.fence: Fence
         self.notifier = Notifier()
         self.wake = self.notifier.wake({"live_market_data.csv", "broker_events.csv", "history.csv"})
-        ibkr = context.settings.execution.route == "ibkr"
-        rules = DeskRules(int(PATIENCE_NS * context.clock.speed), places_exits=ibkr, tells_refs=ibkr)
         self.judge = EntryJudge(context.settings, context.run_dir, context.clock)
         self.judge.windows = params.windows
         early = self.judge.early_flats()
-        self.engine = Engine(params, context.instrument, context.route, rules, early)
         execution = context.settings.execution
+        rules = desk_rules(execution, context.clock)
+        self.engine = Engine(params, context.instrument, context.route, rules, early)
         self.limits = SendLimits(execution.requests_per_min, execution.requests_per_hour, params.max_orders_hour)
         self.dispatcher: Dispatcher | None = None
         self.was_handed: Callable[[str], bool] | None = None
@@ -121,7 +122,8 @@ class Shell:
     def _take_rows(self, parts: Started) -> None:
         """Read until nothing is left, then let the grace of a silent minute run."""
         feed = parts.feed
-        feed.want_marks = self.engine.desk.position is not None
+        position = self.engine.desk.position
+        feed.marks_of = "" if position is None else position.signal.contract
         more = True
         while more:
             bars, more = feed.poll(self.clock)
@@ -318,6 +320,13 @@ class Shell:
             parts.core.book.close()
             if parts.broker is not None:
                 parts.broker.close()
+
+
+def desk_rules(execution: Execution, clock: Clock) -> DeskRules:
+    """Return what the configured route can do: only through the bridge can exits be placed, and are keys told back."""
+    ibkr = execution.route == "ibkr"
+    patience_ns = int(PATIENCE_NS * clock.speed)
+    return DeskRules(patience_ns, places_exits=ibkr, tells_refs=ibkr, flatten_unknown=execution.flatten_unknown)
 
 
 def doubt_of(parts: Started) -> str:

@@ -104,6 +104,18 @@ def _trade(data: Data, _instrument: Instrument) -> str:
     return f"closed as trade {data['trade_id']} of {data['trade_date']}"
 
 
+def _corrected(data: Data, _instrument: Instrument) -> str:
+    where = "it counts in the day's net" if data["counts"] else "its day is over, no day's net changes"
+    return (
+        f"trade {data['trade_id']} corrected: {data['qty']} left at another price than estimated, average exit"
+        f" {data['new_exit']} instead of {data['old_exit']}, net {data['net_usd']} USD more; {where}"
+    )
+
+
+def _noted(data: Data, _instrument: Instrument) -> str:
+    return f"{data['code']}: {data['text']}"
+
+
 _TOLD: Final[dict[str, Callable[[Data, Instrument], str]]] = {
     "INTENT": _intent,
     "SENT": _sent,
@@ -120,4 +132,6 @@ _TOLD: Final[dict[str, Callable[[Data, Instrument], str]]] = {
     "ENTRY_CANCEL": _cancel,
     "LOCK": _lock,
     "TRADE": _trade,
+    "TRADE_CORRECTED": _corrected,
+    "NOTED": _noted,
 }

@@ -30,7 +30,7 @@ from pj.verbs.explain.words import (
 LIFE: Final = frozenset({"DEFINED", "SWEPT", "RECLAIMED", "DEAD"})
 DECISIONS: Final = frozenset({"SIGNAL", "REJECT"})
 #: What concerns the account while an order of ours lives, whoever caused it.
-AROUND: Final = frozenset({"ALARM", "POSITION", "EXECUTION", "KILL", "THROWN", "TRUTH", "LOCK", "ORDERS"})
+AROUND: Final = frozenset({"ALARM", "NOTED", "POSITION", "EXECUTION", "KILL", "THROWN", "TRUTH", "LOCK", "ORDERS"})
 SETTLE_NS: Final = 60 * NS_PER_S
 
 
@@ -88,6 +88,7 @@ def tell(lines: Sequence[DayLine], pool: str, instrument: Instrument) -> Story:
         story.order = _order_beats(decided, trade, lines, instrument)
     if trade is not None:
         story.money = _money(trade.line.data)
+        story.money += [order_text(item.line, instrument) for item in lines if _corrects(item, pool)]
     story.taken, story.verdict = _verdict(story, decided, trade, lines)
     return story
 
@@ -165,7 +166,8 @@ def _order_beats(
     decided: DayLine, trade: DayLine | None, lines: Sequence[DayLine], instrument: Instrument
 ) -> list[Beat]:
     """Return what befell our order, and what the account said while it lived."""
-    stem = f"{decided.line.data['pool']}@"
+    pool = decided.line.data["pool"]
+    stem = f"{pool}@"
     later = [item for item in lines if _is_before(decided, item)]
     ours = [item for item in later if key_of_item(item).startswith(stem)]
     if not ours:
@@ -174,13 +176,17 @@ def _order_beats(
     until_ns = end.line.ts_ns + SETTLE_NS
     beats = []
     for item in later:
-        mine = key_of_item(item).startswith(stem) or item is trade
+        mine = key_of_item(item).startswith(stem) or item is trade or _corrects(item, pool)
         near = item.line.type in AROUND and not key_of_item(item) and item.line.ts_ns <= until_ns
-        if mine or near or (item.line.type == "ENTRY_CANCEL" and item.line.data["trade"] == decided.line.data["pool"]):
+        if mine or near or (item.line.type == "ENTRY_CANCEL" and item.line.data["trade"] == pool):
             text = order_text(item.line, instrument)
             if text:
                 beats.append(_beat(item, text))
     return beats
+
+
+def _corrects(item: DayLine, pool: str) -> bool:
+    return item.line.type == "TRADE_CORRECTED" and item.line.data["pool_id"] == pool
 
 
 def key_of_item(item: DayLine) -> str:

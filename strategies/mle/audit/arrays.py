@@ -1,4 +1,4 @@
-"""Check what the statistics are given, compile their loops and share them out among threads.
+"""Check what the statistics are given, and share their loops out among threads.
 
 Every loop that may run in several threads writes only its own rows and draws its chance from a counter
 (`strategies.mle.audit.chance`), so the number of threads never changes a result.
@@ -10,11 +10,12 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from strategies.mle.kernels.jit import compiled
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -22,16 +23,15 @@ Flags = npt.NDArray[np.bool_]
 Matrix = npt.NDArray[Any]
 """T x N: one row a trade date, one column a configuration; integer cents or float64, also a memory map."""
 
-_F = TypeVar("_F", bound=Callable[..., Any])
-
 
 class StatisticsInputError(ValueError):
     """Report numbers that a statistic cannot be computed from; the text says which and what to do."""
 
 
-def compiled(function: _F) -> _F:
-    """Compile a loop for the machine, keep it on disk and let other threads run beside it."""
-    return cast("_F", njit(cache=True, nogil=True)(function))
+@compiled
+def stands_still(spread: Any, square: Any) -> Any:
+    """Tell whether squared deviations are mere rounding beside the squares: a series that never moves."""
+    return spread <= 1e-12 * square
 
 
 def share_out(work: Callable[[int, int], object], total: int, threads: int | None = None) -> None:

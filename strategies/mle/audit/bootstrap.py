@@ -15,8 +15,9 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from strategies.mle.audit.arrays import Floats, Ints, StatisticsInputError, compiled, series, share_out
+from strategies.mle.audit.arrays import Floats, Ints, StatisticsInputError, series, share_out
 from strategies.mle.audit.chance import below, heads, stream, word
+from strategies.mle.kernels.jit import compiled
 
 Kind = Literal["stationary", "circular"]
 DRAWS: Final = 10_000

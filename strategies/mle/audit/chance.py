@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from strategies.mle.audit.arrays import compiled
+from strategies.mle.kernels.jit import compiled
 
 GAMMA: Final = np.uint64(0x9E3779B97F4A7C15)
 _M1: Final = np.uint64(0xBF58476D1CE4E5B9)

@@ -11,9 +11,10 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from strategies.mle.audit.arrays import Ints, StatisticsInputError, compiled, share_out
+from strategies.mle.audit.arrays import Ints, StatisticsInputError, share_out
 from strategies.mle.audit.bootstrap import SEED, Kind, block_length, check_draws, next_day, stay
 from strategies.mle.audit.chance import below, stream, word
+from strategies.mle.kernels.jit import compiled
 
 PATHS: Final = 10_000
 LEVELS: Final = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)

@@ -7,9 +7,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from strategies.mle.audit.arrays import Floats, StatisticsInputError, compiled, series, share_out
+from strategies.mle.audit.arrays import Floats, StatisticsInputError, series, share_out
 from strategies.mle.audit.chance import heads, stream, word
 from strategies.mle.audit.sharpe import sharpe
+from strategies.mle.kernels.jit import compiled
 
 HURDLE_T: Final = 3.0
 """A t statistic that a newly claimed factor should pass (Harvey, Liu, Zhu 2016)."""

@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from strategies.mle.audit.arrays import Floats, Ints, Matrix, StatisticsInputError, compiled, matrix, share_out
-from strategies.mle.audit.sharpe import FLAT
+from strategies.mle.audit.arrays import Floats, Ints, Matrix, StatisticsInputError, matrix, share_out, stands_still
+from strategies.mle.kernels.jit import compiled
 
 MAX_BLOCKS: Final = 20
 """C(20, 10) = 184,756 splits; more blocks than that say nothing more."""
@@ -97,7 +97,7 @@ def _reduce(daily: Matrix, blocks: int) -> tuple[Ints, Floats, Floats]:
 def _ratio(total: float, square: float, days: int) -> float:
     """Return the Sharpe ratio from sum and sum of squares; a series that stands still at zero has 0."""
     variance = square - total * total / days
-    if variance <= FLAT * square:
+    if stands_still(variance, square):
         if total > 0.0:
             return inf
         return -inf if total < 0.0 else 0.0

@@ -17,9 +17,18 @@ from typing import Final
 
 import numpy as np
 
-from strategies.mle.audit.arrays import Flags, Floats, Ints, Matrix, StatisticsInputError, compiled, matrix, share_out
+from strategies.mle.audit.arrays import (
+    Flags,
+    Floats,
+    Ints,
+    Matrix,
+    StatisticsInputError,
+    matrix,
+    share_out,
+    stands_still,
+)
 from strategies.mle.audit.bootstrap import SEED, block_length, check_draws, resampled_days
-from strategies.mle.audit.sharpe import FLAT
+from strategies.mle.kernels.jit import compiled
 
 DRAWS: Final = 2_000
 _CHUNK: Final = 128
@@ -156,7 +165,7 @@ def _means_and_omegas(daily: Matrix, block_days: int) -> tuple[Floats, Floats]:
         right = left + part.shape[1]
         means[left:right] = part.sum(axis=0) / days
         centred = part - means[left:right]
-        still = (centred * centred).sum(axis=0) <= FLAT * (part * part).sum(axis=0)
+        still = stands_still((centred * centred).sum(axis=0), (part * part).sum(axis=0))
         variance = _long_run(centred, weights) / days
         omegas[left:right] = np.where(still | (variance <= 0.0), 0.0, np.sqrt(np.maximum(variance, 0.0)))
     return means, omegas

@@ -12,12 +12,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from strategies.mle.audit.arrays import StatisticsInputError, series
+from strategies.mle.audit.arrays import StatisticsInputError, series, stands_still
 
 EULER_GAMMA: Final = 0.5772156649015329
 _NORMAL: Final = NormalDist()
-FLAT: Final = 1e-12
-"""A variance below this share of the mean square is rounding, not movement."""
 
 
 def moments(r: npt.ArrayLike) -> tuple[float, float, float, float]:
@@ -30,7 +28,7 @@ def moments(r: npt.ArrayLike) -> tuple[float, float, float, float]:
     mean = float(values.mean())
     centred = values - mean
     m2 = float(np.mean(centred**2))
-    if m2 <= FLAT * float(np.mean(values**2)):
+    if stands_still(m2, float(np.mean(values**2))):
         return mean, 0.0, 0.0, 3.0
     unit = centred / sqrt(m2)
     return mean, sqrt(m2 * values.size / (values.size - 1)), float(np.mean(unit**3)), float(np.mean(unit**4))

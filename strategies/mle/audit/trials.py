@@ -8,8 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from strategies.mle.audit.arrays import Flags, Floats, Ints, Matrix, StatisticsInputError, matrix
-from strategies.mle.audit.sharpe import FLAT
+from strategies.mle.audit.arrays import Flags, Floats, Ints, Matrix, StatisticsInputError, matrix, stands_still
 
 SAME_BET: Final = sqrt(0.5)
 """Correlation from which on half of a configuration's daily variance is its leader's: one bet, not two."""
@@ -65,7 +64,7 @@ def _unit(rows: Floats) -> tuple[Floats, Flags]:
     """Return the rows centred and scaled to length one, and which of them move."""
     centred = rows - rows.mean(axis=1, keepdims=True)
     length = np.einsum("ij,ij->i", centred, centred)
-    moving = length > FLAT * np.einsum("ij,ij->i", rows, rows)
+    moving = ~stands_still(length, np.einsum("ij,ij->i", rows, rows))
     return centred / np.sqrt(np.where(moving, length, 1.0))[:, None], moving
 
 

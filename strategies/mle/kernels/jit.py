@@ -1,8 +1,8 @@
 """Compile functions with numba and keep the machine code on disk: the one seam to numba's cache.
 
 numba compares a cached function with its own source file only, not with the files of the functions it calls. So the
-cache folder is named after the sources of all kernels: a change in one of them starts a new folder. It lies in the
-user's cache folder, not beside the sources, because an installed package may be read-only.
+cache folder is named after all sources with compiled functions: a change in one of them starts a new folder. It lies
+in the user's cache folder, not beside the sources, because an installed package may be read-only.
 """
 
 from __future__ import annotations
@@ -32,10 +32,13 @@ def user_cache_folder() -> Path:
 
 
 def sources_hash() -> str:
-    """Return a short hash of all kernel sources."""
+    """Return a short hash of the kernels and of all other files of the workbench that hold compiled functions."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    here = Path(__file__).parent
+    for path in sorted(here.parent.rglob("*.py")):
+        text = path.read_bytes()
+        if path.parent == here or b"@compiled" in text:
+            digest.update(path.name.encode() + b"\0" + text + b"\0")
     return digest.hexdigest()[:16]
 
 

@@ -59,6 +59,7 @@ CACHE_FOLDER: Final = _prepared()
 if CACHE_FOLDER is not None:
     vars(config)["CACHE_DIR"] = str(CACHE_FOLDER)
 _COMMON: Final[dict[str, Any]] = {"cache": CACHE_FOLDER is not None, "nogil": True}
+_BARE: Final[dict[str, Any]] = {"_nrt": False, "error_model": "numpy"}
 
 
 def compiled(function: F) -> F:
@@ -67,7 +68,7 @@ def compiled(function: F) -> F:
     It may not make arrays: callers hand them in, so that no reference is ever counted (six times faster on the
     kernels' many small calls). Division by zero is not checked; no rule divides by what can be zero.
     """
-    return cast("F", numba.njit(_nrt=False, error_model="numpy", **_COMMON)(function))
+    return cast("F", numba.njit(**_COMMON, **_BARE)(function))
 
 
 def compiled_with_arrays(function: F) -> F:

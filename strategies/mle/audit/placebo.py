@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from live.params import Params
-from strategies.mle.audit.arrays import compiled
 from strategies.mle.audit.chance import below, stream, word
 from strategies.mle.audit.market import Market
+from strategies.mle.kernels.jit import compiled
 
 RUNS: Final = 200
 NEAREST_POINTS: Final = 5

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from strategies.mle.kernels.jit import compiled
+from strategies.mle.kernels.jit import compiled_with_arrays
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -28,7 +28,7 @@ class StatisticsInputError(ValueError):
     """Report numbers that a statistic cannot be computed from; the text says which and what to do."""
 
 
-@compiled
+@compiled_with_arrays
 def stands_still(spread: Any, square: Any) -> Any:
     """Tell whether squared deviations are mere rounding beside the squares: a series that never moves."""
     return spread <= 1e-12 * square
@@ -37,12 +37,14 @@ def stands_still(spread: Any, square: Any) -> Any:
 def share_out(work: Callable[[int, int], object], total: int, threads: int | None = None) -> None:
     """Call ``work(first, after_last)`` over 0..total in contiguous shares, one thread each.
 
-    ``threads`` defaults to the machine's cores; results do not depend on it.
+    ``threads`` defaults to the machine's cores; results do not depend on it. The first piece is done by the caller
+    alone, because two threads must not compile one function at the same time.
     """
-    count = max(1, min(total, threads or os.cpu_count() or 1))
-    edges = [total * share // count for share in range(count + 1)]
+    work(0, min(1, total))
+    count = max(1, min(total - 1, threads or os.cpu_count() or 1))
+    edges = [1 + (total - 1) * share // count for share in range(count + 1)]
     if count == 1:
-        work(0, total)
+        work(1, max(1, total))
         return
     with ThreadPoolExecutor(count) as pool:
         for done in [pool.submit(work, first, last) for first, last in pairwise(edges)]:

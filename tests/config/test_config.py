@@ -176,7 +176,10 @@ def test_the_shipped_file_is_the_defaults_and_names_every_key(root: Path, folder
             expected = plain.sheets.model_copy(update={"service_account_file": root / "service_account.json"})
         assert getattr(shipped, key) == expected, key
     absent = {row.key for row in rows if row.origin == "default"}
-    assert absent == {"traderspost.webhook_url", "strategy.pj.tick", "strategy.pj.tick_usd"}
+    derived = {"strategy.pj.tick", "strategy.pj.tick_usd"}
+    # Whose position is the true one is the operator's to say (pj.config.truth): the file explains it and sets nothing.
+    assert absent == {"traderspost.webhook_url", "execution.position_source"} | derived
+    assert "# position_source: " in (root / "config.yaml").read_text(encoding="utf-8")
 
 
 def test_settings_do_not_change_after_loading() -> None:

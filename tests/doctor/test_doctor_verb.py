@@ -46,7 +46,9 @@ def test_every_service_there_and_well(
     done = doctor("--json", "--profile=paper", *words)
     assert done.returncode == 0, done.stdout
     found = statuses(done.stdout)
-    assert {name: status for name, status in found.items() if status not in {"OK", "SKIPPED"}} in (
+    assert found["positions"] == "INFO"
+    # INFO is neither good nor bad; the folder check's own files may let the switches say that none stands.
+    assert {name: status for name, status in found.items() if status not in {"OK", "SKIPPED", "INFO"}} in (
         {},
         {"python": "WARN"},  # the tests may run in another environment than the checkout's own
     )

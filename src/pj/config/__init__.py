@@ -18,9 +18,11 @@ from pj.config.load import (
 )
 from pj.config.models import Settings, Sheets, Supervision
 from pj.config.secrets import SECRET_KEYS, SECRET_VARIABLES
+from pj.config.truth import AT_GATEWAY, unsaid, whose_position
 from pj.settings_text import ConfigError
 
 __all__ = [
+    "AT_GATEWAY",
     "ENV_CONFIG",
     "ENV_PREFIX",
     "PATH_KEYS",
@@ -35,5 +37,7 @@ __all__ = [
     "load_settings",
     "overrides_to_env",
     "settings_with_origin",
+    "unsaid",
+    "whose_position",
     "without_settings",
 ]

@@ -27,7 +27,7 @@ from pj.channels.rundir import RunDir
 from pj.channels.stats import StatsWriter
 from pj.channels.tailer import TailBroken
 from pj.clock import Clock, ClockError, clock_from_env
-from pj.config import ConfigError, Settings, load_settings
+from pj.config import ConfigError, Settings, load_settings, unsaid
 from pj.processes.engine.recorded import RecordDamaged, RouteChanged
 from pj.processes.engine.shell import Shell
 from pj.processes.engine.startup import Context
@@ -127,6 +127,8 @@ def _dispatcher(settings: Settings, run_dir: RunDir, clock: Clock, shell: Shell,
                 f"execution.position_source is {source}, but route ibkr knows the position; set it to ibkr"
             )
         return _through_the_bridge(run_dir, shell, fence, clock, execution.max_signal_age_s)
+    if unsaid(settings):
+        raise ConfigError(unsaid(settings))
     url = settings.traderspost.webhook_url.get_secret_value()
     if not url:
         raise ConfigError(

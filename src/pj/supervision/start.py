@@ -119,14 +119,10 @@ def run_sentinel(
         if session_overrides is not None:
             sentinel.schedule = ScheduleKeeper(folder.session_file, session_overrides, clock, log, time.monotonic)
         return _run(sentinel)
-    except ConfigError as error:
-        log.warning("SENTINEL_REFUSED", reason=str(error))
-        sys.stderr.write(f"{error}\n")
-        return EXIT_USAGE
-    except fencing.OrphanTrouble as trouble:
+    except (ConfigError, fencing.OrphanTrouble) as trouble:
         log.warning("SENTINEL_REFUSED", reason=str(trouble))
         sys.stderr.write(f"{trouble}\n")
-        return EXIT_CANNOT_RULE
+        return EXIT_USAGE if isinstance(trouble, ConfigError) else EXIT_CANNOT_RULE
     except Exception as error:
         log.error("CRASH", error=repr(error), traceback=traceback.format_exc())  # noqa: TRY400 - not a stdlib logger
         raise

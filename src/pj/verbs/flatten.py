@@ -27,6 +27,7 @@ from pj.channels.files import WriteFailed, is_locked, lock_file, open_shared, re
 from pj.channels.stats import read_stats
 from pj.channels.steplog import StepLog
 from pj.clock import Clock, clock_from_env
+from pj.config import AT_GATEWAY
 from pj.contracts import front_contract
 from pj.verbs.common import Options, print_json, run_dir_of, settings_of
 from pj.verbs.schema import UsageError
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from pj.ibkr.account_view import AccountView
     from pj.ibkr.flatten import Flattener, Scope
 
-GATEWAY_SOURCES: Final = frozenset({"ibkr", "simulated"})
 #: How long flat must hold: longer while an engine lives or a webhook works, whose orders may still be on their way.
 SETTLE_S: Final = 0.5
 SETTLE_WEBHOOK_S: Final = 1.0
@@ -195,7 +195,7 @@ class Act:
         return self._at_gateway(None)
 
     def _by_webhook(self) -> tuple[End, str]:
-        truth = self.settings.execution.position_source in GATEWAY_SOURCES
+        truth = self.settings.execution.position_source in AT_GATEWAY
         view = self._look_if_possible() if truth else None
         if not self.options["yes"] and not self._consent():
             return End.DECLINED, "nothing was sent; the kill switch stands until 'pj resume'"

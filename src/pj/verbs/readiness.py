@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pj.calendar import find_overrides, read_overrides
-from pj.config import ConfigError, Settings, dotenv_path
+from pj.config import ConfigError, Settings, dotenv_path, unsaid
 
 LIVE_PORTS = (4001, 7496)
 PAPER_PORTS = (4002, 7497)
@@ -71,6 +71,8 @@ def _orders(settings: Settings) -> Iterator[str]:
         yield "execution.position_source is simulated, but profile is live; use ibkr (the same code), manual or none"
     if settings.execution.route != "traderspost":
         return
+    if unsaid(settings):
+        yield unsaid(settings)
     url = settings.traderspost.webhook_url.get_secret_value()
     if not url:
         yield (

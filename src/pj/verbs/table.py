@@ -286,7 +286,13 @@ VERBS: Final[tuple[Verb, ...]] = (
         "Say whether this configuration can run, and what stands in its way.",
         "pj.verbs.settings:check",
         (*SETTINGS, Argument("--profile", "setting profile", choices=("sim", "paper", "live")), JSON),
-        object_output("ok, and one sentence per problem", ok=_TRUTH, profile=_TEXT, problems=_TEXTS),
+        object_output(
+            "ok, one sentence per problem, and whose positions are taken for the true ones",
+            ok=_TRUTH,
+            profile=_TEXT,
+            problems=_TEXTS,
+            positions=_TEXT,
+        ),
         codes=(0, 1, 2),
     ),
     Verb(

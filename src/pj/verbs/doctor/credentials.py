@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from pj.verbs.doctor.model import Finding, Patient, fail, ok, skipped, warn
+from pj.verbs.doctor.model import Finding, Patient, fail, info, ok, skipped, warn
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+_OTHER_TRUTH: Final = "set execution.position_source: manual (pj position set) or none, if another broker executes"
 SIM: Final = "not in profile sim"
 
 
@@ -30,6 +31,24 @@ def webhook(patient: Patient) -> Finding:
     if host in LOOPBACK and settings.profile == "live":
         return fail(f"the webhook points to this machine ({host}), but profile is live")
     return ok(f"there is a webhook address at {host}, of the right shape", host=host)
+
+
+def positions(patient: Patient) -> Finding:
+    """Say whose positions are taken for the true ones, and warn where they can hardly be those that are traded."""
+    from pj.config import AT_GATEWAY, unsaid, whose_position
+
+    settings = patient.known
+    if settings.profile == "sim":
+        return skipped(SIM)
+    execution = settings.execution
+    facts = {"route": execution.route, "source": execution.position_source}
+    if unsaid(settings):
+        return fail(unsaid(settings).partition("; ")[0], **facts)
+    whose = whose_position(settings)
+    hook = urlsplit(settings.traderspost.webhook_url.get_secret_value()).hostname
+    if execution.route == "traderspost" and execution.position_source in AT_GATEWAY and hook not in LOOPBACK:
+        return warn(f"{whose}, but TradersPost does not route futures to IBKR", _OTHER_TRUTH, **facts)
+    return info(whose, **facts)
 
 
 def service_account(patient: Patient) -> Finding:

@@ -9,6 +9,10 @@ from pj.verbs.doctor.model import Check, Status
 
 _INSTALL: Final = "start with 'python3 scripts/pj.py' (it installs the lock), or run 'uv sync --frozen'"
 _WEBHOOK: Final = "put the address that TradersPost shows for the webhook into PJ_TRADERSPOST_WEBHOOK_URL or .env"
+_TRUTH: Final = (
+    "set execution.position_source: manual (pj position set), none (UNVERIFIED, entries stop at the first doubt),"
+    " or ibkr where TradersPost trades the very account that the gateway shows"
+)
 _KEY: Final = (
     "download a JSON key of the service account and name it in sheets.service_account_file"
     " or PJ_SHEETS_SERVICE_ACCOUNT, or set sheets.enabled: false"
@@ -34,6 +38,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("market_data", "market data", outside.market_data, outside.SUBSCRIBE, 13.0, overdue=Status.UNKNOWN),
     Check("gateway_clock", "gateway clock", times.gateway_clock, times.SET_CLOCK, 13.0, overdue=Status.UNKNOWN),
     Check("webhook", "webhook", credentials.webhook, _WEBHOOK),
+    Check("positions", "positions", credentials.positions, _TRUTH),
     Check("webhook_host", "TradersPost", outside.webhook_host, _NETWORK, 8.0),
     Check("service_account", "Google key", credentials.service_account, _KEY, 10.0),
     Check("workbook", "Google Sheet", outside.workbook, _NETWORK, 12.0),

@@ -74,11 +74,16 @@ class Account:
         self._scheduler, self._rng, self._tell = scheduler, rng, tell
         self.manners = Manners()
         self.price = 0
+        self.gaps: dict[str, int] = {}
         self.positions: dict[str, int] = {}
         self.orders: dict[int, Working] = {}
         self.fills: list[Fill] = []
         self.ended: list[Working] = []
         self._last_id = 0
+
+    def price_of(self, contract: str) -> int:
+        """Return the price in a contract: months trade apart from each other."""
+        return self.price + self.gaps.get(contract, 0)
 
     def held(self) -> int:
         """Return the position over all contracts."""
@@ -148,7 +153,7 @@ class Account:
         if order.ended:
             return
         if order.price and self._rng.random() < self.manners.cancel_race:
-            self._scheduler.after(0.05, lambda: self._fill(order, order.qty, self.price))
+            self._scheduler.after(0.05, lambda: self._fill(order, order.qty, self.price_of(order.contract)))
         self._scheduler.after(0.1, lambda: self.end(order, why))
 
     def cancel_all(self, contract: str) -> None:
@@ -172,9 +177,10 @@ class Account:
         for order in list(self.orders.values()):
             if order.ended or not order.price or not order.armed:
                 continue
-            beyond = order.side * (price - order.price)
+            here = self.price_of(order.contract)
+            beyond = order.side * (here - order.price)
             if order.leg == STOP and beyond >= 0:
-                self._exit_hit(order, price)
+                self._exit_hit(order, here)
             elif order.leg == TARGET and beyond < 0:
                 self._exit_hit(order, order.price)
 
@@ -183,7 +189,8 @@ class Account:
         if order.qty > 1 and self._rng.random() < self.manners.partial:
             part = self._rng.randint(1, order.qty - 1)
             self._fill(order, part, price)
-            self._scheduler.after(self._rng.uniform(0.2, 8), lambda: self._fill(order, order.qty, self.price))
+            rest = self.price_of
+            self._scheduler.after(self._rng.uniform(0.2, 8), lambda: self._fill(order, order.qty, rest(order.contract)))
             return
         both = sibling is not None and self._rng.random() < self.manners.both_exits
         whole = order.qty
@@ -191,7 +198,7 @@ class Account:
         if both and sibling is not None:
             sibling.ended, sibling.qty = "", whole
             self.orders[sibling.order_id] = sibling
-            self._fill(sibling, whole, self.price)
+            self._fill(sibling, whole, self.price_of(sibling.contract))
 
     def _sibling(self, order: Working) -> Working | None:
         return next(
@@ -216,7 +223,10 @@ class Account:
         while left > 0:
             part = rng.randint(1, left - 1) if left > 1 and rng.random() < manners.partial else left
             left -= part
-            self._scheduler.after(delay, lambda part=part: self._fill(order, part, self.price + order.side))  # type: ignore[misc]
+            self._scheduler.after(
+                delay,
+                lambda part=part: self._fill(order, part, self.price_of(order.contract) + order.side),  # type: ignore[misc]
+            )
             delay += rng.uniform(0.1, 6)
 
     def _fill(self, order: Working, qty: int, price: int) -> None:

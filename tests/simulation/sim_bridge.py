@@ -82,6 +82,7 @@ class Bridge:
         self.session: asyncio.Task[Any] | None = None
         self.alive = self.connected = self.gateway_up = False
         self.paused = False
+        self.cut: list[Callable[[], None]] | None = None
         self.since_ns = 0
         self.owner = ""
         self.log: Callable[[str], None] = lambda _text: None
@@ -145,7 +146,7 @@ class Bridge:
         """Connect, and re-read what the account says before saying that it is connected."""
         if not self.alive or self.connected or not self.gateway_up:
             return
-        self.connected = True
+        self.connected, self.cut = True, None
         self.sessions += 1
         self.since_ns = self.scheduler.now
         if self.loop is not None and self.desk is not None:
@@ -225,6 +226,29 @@ class Bridge:
         self.act(self._lost)
         self.scheduler.after(seconds, self._gateway_back)
 
+    def servers(self, seconds: float, *, data_lost: bool) -> None:
+        """Let the gateway lose IB's servers (1100): it says nothing true until 1102, or 1101 when news is gone."""
+        if self.desk is None or not self.connected or self.cut is not None:
+            return
+        self.cut, self.since_ns = [], self.scheduler.now
+        session = self.sessions
+        self.error(-1, 1100)
+        self.scheduler.after(seconds, lambda: self._servers_back(session, data_lost=data_lost))
+
+    def _servers_back(self, session: int, *, data_lost: bool) -> None:
+        waiting, cut = self.cut, self.cut is not None
+        if not cut or not self.connected or session != self.sessions:
+            return
+        self.cut, self.since_ns = None, self.scheduler.now
+        for deliver in waiting or [] if not data_lost else []:
+            self._deliver(deliver)
+        self.error(-1, 1101 if data_lost else 1102)
+
+    @property
+    def sees(self) -> bool:
+        """Tell whether the account can be seen."""
+        return self.connected and self.cut is None
+
     def _gateway_back(self) -> None:
         self.gateway_up = True
         self.connect()
@@ -249,13 +273,13 @@ class Bridge:
 
     def steady_since(self, at_ns: int) -> bool:
         """Tell whether the connection has stood since then."""
-        return self.connected and self.since_ns < at_ns
+        return self.sees and self.since_ns < at_ns
 
     # -- market --------------------------------------------------------------------------------------
 
     def tick(self, kind: TickKind, price: int) -> None:
         """Write one trade or quote."""
-        if not self.connected:
+        if not self.sees:
             return
 
         def write() -> None:
@@ -311,6 +335,9 @@ class Bridge:
             self._later("order", lambda: self.tell_order(shown))
 
     def _later(self, channel: str, deliver: Callable[[], None], *, lost: bool = False) -> None:
+        if self.cut is not None:
+            self.cut.append(deliver)
+            return
         if lost:
             return  # comes with the next reading of the day's executions
         delay = self.rng.uniform(1, 9) if self.rng.random() < self.news.late else self.rng.uniform(0.02, 0.3)

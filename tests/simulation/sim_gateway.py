@@ -59,7 +59,7 @@ class Connection:
             await asyncio.sleep(timeout_s)
             return False
         await asyncio.sleep(0.04)
-        if not self.connected or self.marks is None:
+        if not self.connected or self.marks is None or self._bridge.cut is not None:
             return False
         bridge = self._bridge
         for fill in bridge.account.fills:
@@ -92,7 +92,7 @@ class Connection:
         bridge = self._bridge
         if not self.connected:
             raise ConnectionError("not connected")
-        bridge.judge.placed(order)
+        bridge.judge.placed(order, contract.local_symbol)
         if self._rng.random() < bridge.lies.lost_order:
             bridge.disconnect(self._rng.uniform(1, 20))  # cut off in the middle: it may have arrived or not
             if self._rng.random() < 0.5:

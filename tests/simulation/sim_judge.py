@@ -33,6 +33,7 @@ DOUBTFUL = frozenset(
      "REVERSED", "PARTIAL", "PARTIAL_EXIT", "PHANTOM_ORPHANS", "REPLAY_MISMATCH"}
 )  # fmt: skip
 GONE = ("PHANTOM", "PHANTOM_ORPHANS", "ENTRY_LOST")
+ROLL_NS = 65 * NS_PER_S
 STEADY_NS = 16 * NS_PER_S
 MAX_AGE_S = 5.5
 MAX_SNAPSHOT = 200_000
@@ -50,6 +51,7 @@ class Judge:
         self.left: set[str] = set()
         self.numbers: dict[int, tuple[str, str]] = {}
         self.human = False
+        self.contracts: dict[str, str] = {}
         self.lines: list[JournalLine] = []
         self._failed_ends = 0
 
@@ -64,9 +66,10 @@ class Judge:
         """Judge a request at the moment its bytes leave."""
         key, action = call.body["extras"]["key"], call.body["action"]
         self.world.log(f"bytes leave: {action} {key} ({call.fault})")
-        self.order_left(key, entry=action in ENTRY_ACTIONS, instance=call.instance)
+        contract = self.world.webhook._symbol(call.body["ticker"])
+        self.order_left(key, entry=action in ENTRY_ACTIONS, instance=call.instance, contract=contract)
 
-    def placed(self, order: Any) -> None:
+    def placed(self, order: Any, contract: str) -> None:
         """Judge an order of the ibkr route at the moment its bytes leave for the gateway."""
         world, key = self.world, key_of_ref(order.orderRef)
         number = order.orderId
@@ -77,13 +80,14 @@ class Judge:
         if self.numbers.setdefault(number, what) != what:
             self.fail(f"order id {number} was used again: for {what} after {self.numbers[number]}")
         if order.orderType == "MKT":
-            self.order_left(key, entry=key.endswith(":ENTRY"), instance=self._fence_holder())
+            entry = key.endswith(":ENTRY")
+            self.order_left(key, entry=entry, instance=self._fence_holder(), contract=contract)
 
     def point(self, what: str) -> None:
         """Pass a moment of placing at which the bridge may die."""
         self.world.bridge_point(what)
 
-    def order_left(self, key: str, *, entry: bool, instance: str) -> None:
+    def order_left(self, key: str, *, entry: bool, instance: str, contract: str = "") -> None:
         """Judge one order at the moment it leaves the product."""
         world = self.world
         self.left.add(key)
@@ -103,6 +107,8 @@ class Judge:
         forbidden = entry_forbidden(world.run_dir)
         if forbidden:
             self.fail(f"entry {key} left while {forbidden} stands")
+        if contract and contract != world.contract and world.rolled_ns < world.scheduler.now - ROLL_NS:
+            self.fail(f"entry {key} was sent in {contract} long after the roll to {world.contract}")
         self._limits(key)
         self._doubts(key)
         self.entries[key] = world.scheduler.now
@@ -144,7 +150,7 @@ class Judge:
         moved = max((fill.at_ns for fill in world.account.fills), default=0)
         if world.account.held() and moved < seen_ns and world.bridge.steady_since(seen_ns):
             self.fail(f"entry {key} was sent while the account holds {world.account.held():+d}")
-        if not world.bridge.connected and world.bridge.since_ns < world.scheduler.now - 2 * S and world.bridge.alive:
+        if not world.bridge.sees and world.bridge.since_ns < world.scheduler.now - 2 * S and world.bridge.alive:
             self.fail(f"entry {key} was sent while nobody sees the account")
 
     def _realised_cents(self, until_ns: int) -> int:
@@ -170,7 +176,11 @@ class Judge:
         """Judge a fill at the moment it happens."""
         if fill.leg == HUMAN:
             self.human = True
-        elif fill.leg in {ENTRY, EXIT, STOP, TARGET} and not self._intent_is_durable(fill.key):
+            return
+        contract = self.contracts.setdefault(fill.key.rpartition(":")[0], fill.contract)
+        if contract != fill.contract:
+            self.fail(f"{fill.key} filled in {fill.contract}, its trade lives in {contract}")
+        if fill.leg in {ENTRY, EXIT, STOP, TARGET} and not self._intent_is_durable(fill.key):
             self.fail(f"the broker filled {fill.leg} of {fill.key}, of which the journal knows no INTENT")
 
     def engine_ended(self, code: int | str) -> None:
@@ -259,7 +269,8 @@ class Judge:
         engine, account = shell.engine, self.world.account
         position = engine.desk.position
         believed = 0 if position is None else position.signal.side * engine.desk.order.left
-        if account.held() == believed == 0:
+        spread = len([qty for qty in account.positions.values() if qty]) > 1
+        if account.held() == believed == 0 and not spread:
             return
         if not self._stopped(shell, alarms):
             self.fail(f"the account holds {account.held():+d}, the engine believes {believed:+d} and doubts nothing")

@@ -25,6 +25,9 @@ KINDS = (
     "cancel-race", "both-exits", "disconnect", "late", "stale", "lost-fill", "twice", "human", "roll", "fence", "kill",
     "torn-tail", "late-wake",
 )  # fmt: skip
+MORE_KINDS = ("servers", "ride", "usurp")
+"""Kinds that came later: drawn by themselves, so that the seeds of before still tell the same stories."""
+ALL_KINDS = (*KINDS, *MORE_KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ def draw_plan(seed: int, keep: frozenset[str] | None = None) -> Plan:
     rng = rng_of(seed, "plan")
     share = rng.choice((0.1, 0.2, 0.35, 0.6))
     drawn = frozenset(kind for kind in KINDS if rng.random() < share)
+    more = rng_of(seed, "more kinds")
+    drawn |= frozenset(kind for kind in MORE_KINDS if more.random() < share)
     kinds = drawn if keep is None else drawn & keep
     params = draw_params(rng)
     minutes = rng.choice((40, 50, 60))
@@ -138,9 +143,10 @@ def draw_deaths(seed: int, kinds: frozenset[str]) -> list[Death]:
 def draw_timed(seed: int, kinds: frozenset[str], minutes: int) -> list[tuple[float, str]]:
     """Return what happens at a time of its own, in seconds since the start."""
     timed = []
-    for kind in KINDS:
+    for kind in ALL_KINDS:
         rng = rng_of(seed, kind)
-        often = {"pause": 3, "step": 2, "disconnect": 3, "torn-tail": 2, "human": 2, "crash": 2, "crash-bridge": 2}
+        often = {"pause": 3, "step": 2, "disconnect": 3, "torn-tail": 2, "human": 2, "crash": 2, "crash-bridge": 2,
+                 "servers": 3}  # fmt: skip
         for _ in range(rng.randint(1, often.get(kind, 1))):
             at = rng.uniform(60, (minutes - CALM_MIN) * 60 - 90)
             if kind in kinds:

@@ -39,6 +39,7 @@ MNQ = INSTRUMENTS["MNQ"]
 HOOK = "http://127.0.0.1:9/trading/webhook/0b6c6f0e-6d7c-4b8e-9a53-5b7c3fd10a11/simulated-password"
 TELLING = (b'"SIGNAL"', b'"INTENT"', b'"SENT"', b'"ACKED"', b'"REFUSED"', b'"UNKNOWN"', b'"EXECUTION"', b'"TRADE"')
 ROUTES = ("traderspost", "ibkr")
+USURPED = 0.02
 EXECUTIONS_EVERY_S = 4  # as pj.ibkr.session has it
 PULSES_S = (0.02, 9.0, 18.0, 27.0, 36.0, 45.0, 54.0, 59.0)
 QUIET_WAIT_S, OPEN_WAIT_S, BUSY_WAIT_S = 15.0, 2.5, 0.5
@@ -84,7 +85,8 @@ class World:
         self._countdown = self._deaths[0].countdown if self._deaths else 0
         self._doomed = ""
         self._pause_ns = 0
-        self._contract = CONTRACT
+        self.contract, self.rolled_ns = CONTRACT, 0
+        self._usurpers = rng_of(seed, "usurpers") if "usurp" in self.plan.kinds else None
         self._last_data = b""
         self.disk.before, self.disk.after, self.disk.torn_write = self._before, self._after, self._torn
 
@@ -262,10 +264,21 @@ class World:
     def _before(self, owner: str, what: str, path: str) -> None:
         if owner == self.bridge.owner and path.endswith("placed.jsonl"):
             self.bridge_point(f"{what} of placed.jsonl")
+        self._usurp(owner, what, path)
         if self._telling(owner, what, path) and what != "write" and self._deaths[0].when != "after":
             death = self._due()
             if death is not None:
                 self._end_engine(death, f"before {what}")
+
+    def _usurp(self, owner: str, what: str, path: str) -> None:
+        """Let another engine be granted the fence while ours stands before a telling step, as if it slept there."""
+        rng = self._usurpers
+        if rng is None or owner != self.instance or self.scheduler.now >= self.plan.calm_ns:
+            return
+        step = what.startswith("send") or (what == "fsync" and path.endswith(("journal.jsonl", "orders.jsonl")))
+        if step and rng.random() < USURPED:
+            self.log(f"another engine is granted the fence before {what}")
+            self._steal_fence()
 
     def _after(self, owner: str, what: str, path: str) -> None:
         if what == "write" and path.endswith("broker_events.csv"):
@@ -318,6 +331,7 @@ class World:
 
     def _schedule(self) -> None:
         self.bridge.contract = CONTRACT
+        self.account.gaps[NEXT_CONTRACT] = rng_of(self.seed, "gap").choice((0, -300, 300))
         self.bridge.start()
         for place, bar in enumerate(self.plan.bars[HISTORY_MIN:]):
             start = self.plan.start_ns + place * NS_PER_MIN
@@ -362,10 +376,10 @@ class World:
 
     def _trade(self, price: int) -> None:
         self.account.mark(price)
-        self.bridge.tick(TickKind.TRADE, price)
+        self.bridge.tick(TickKind.TRADE, self.account.price_of(self.contract))
 
     def _quote(self, price: int) -> None:
-        self.bridge.tick(TickKind.QUOTE, price)
+        self.bridge.tick(TickKind.QUOTE, price + self.account.gaps.get(self.contract, 0))
 
     def _happen(self, kind: str) -> None:
         rng = self.rng
@@ -389,9 +403,13 @@ class World:
             case "disconnect":
                 self.bridge.disconnect(rng.uniform(1, 60))
             case "human":
-                self.account.human(self._contract, rng.choice((-2, -1, 1, 2)))
+                self.account.human(self.contract, rng.choice((-2, -1, 1, 2)))
             case "roll":
-                self._contract = self.bridge.contract = NEXT_CONTRACT
+                self._roll()
+            case "ride":
+                self._roll_when_open()
+            case "servers":
+                self.bridge.servers(rng.choice((0.5, 4.0, rng.uniform(5, 90))), data_lost=rng.random() < 0.5)
             case "fence":
                 self._steal_fence()
             case "kill":
@@ -399,6 +417,19 @@ class World:
             case _:
                 return
         self.log(f"fault {kind}")
+
+    def _roll(self) -> None:
+        if self.contract == CONTRACT:
+            self.log(f"the contract rolls while the account holds {self.account.held():+d}")
+            self.contract = self.bridge.contract = NEXT_CONTRACT
+            self.rolled_ns = self.scheduler.now
+
+    def _roll_when_open(self) -> None:
+        """Wait for a position, then roll."""
+        if self.account.held():
+            self._roll()
+        elif self.scheduler.now < self.plan.calm_ns:
+            self.scheduler.after(2.0, self._roll_when_open)
 
     def _space(self) -> None:
         self.disk.full = False

@@ -89,8 +89,11 @@ class BrokerFeed:
         return events
 
     def heartbeat(self, *, alive: bool) -> list[BrokerEvent]:
-        """Take whether the bridge beats and is connected: a dead one cannot say that it is not any more."""
-        silent = self.connected and not alive
+        """Take whether the bridge beats and is connected: a dead one cannot say that it is not any more.
+
+        A connection that is back counts from the beat that says so: else its first moment would look like a new loss.
+        """
+        silent = not alive
         if silent == self._silent:
             return []
         self._silent = silent

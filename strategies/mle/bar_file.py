@@ -6,13 +6,13 @@ become ticks exactly: a double is on the grid when it is the nearest double to a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +21,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from live.market import NS_PER_MIN, NS_PER_S, Bar, ClosedBy, Instrument
-from live.trading_day import et_offset_s, trade_ordinal
+from live.trading_day import et_offset_s
 
 PRICES: Final = ("open", "high", "low", "close")
 REQUIRED: Final = ("ts", *PRICES, "volume")
-_HOUR_NS: Final = 3600 * NS_PER_S
+_HOUR_S: Final = 3600
+_DAY_S: Final = 86_400
+_SHIFT_S: Final = 6 * _HOUR_S
+_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 _UNIT_NS: Final = {"s": NS_PER_S, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _MAX_TICKS: Final = 2**52
 """Doubles hold whole numbers exactly up to here; no price comes near."""
@@ -39,6 +42,45 @@ class BacktestInputError(ValueError):
     """Report a file that cannot be backtested; the text names the first bad row or column and what to do."""
 
 
+class Names(Sequence[str]):
+    """Hold a column of few different texts as ``codes`` into ``names``, which stand in order of first appearance."""
+
+    __slots__ = ("codes", "names")
+
+    def __init__(self, codes: Ints, names: tuple[str, ...]) -> None:
+        self.codes = codes
+        self.names = names
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Names:
+        """Return ``texts`` coded; what is coded already comes back as it is."""
+        if isinstance(texts, Names):
+            return texts
+        found: dict[str, int] = {}
+        codes = np.asarray([found.setdefault(text, len(found)) for text in texts], dtype=np.int64)
+        return cls(codes, tuple(found))
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> Names: ...
+    def __getitem__(self, place: int | slice) -> str | Names:
+        if isinstance(place, slice):
+            return Names(self.codes[place], self.names)
+        return self.names[int(self.codes[place])]
+
+    def take(self, rows: Ints) -> Names:
+        """Return the texts of ``rows``, in their order."""
+        return Names(self.codes[rows], self.names)
+
+    def tolist(self) -> list[str]:
+        """Return the texts."""
+        return [self.names[code] for code in self.codes.tolist()]
+
+
 @dataclass(frozen=True, slots=True)
 class BarColumns:
     """Hold checked bars as columns: ts in ns, prices in ticks, volume whole, contract names (empty when unnamed)."""
@@ -49,11 +91,10 @@ class BarColumns:
     low: Ints
     close: Ints
     volume: Ints
-    contract: list[str]
+    contract: Sequence[str]
 
     def take(self, rows: Ints) -> BarColumns:
         """Return the given rows, in the given order."""
-        names = [self.contract[row] for row in rows.tolist()]
         return BarColumns(
             self.ts_ns[rows],
             self.open_[rows],
@@ -61,7 +102,7 @@ class BarColumns:
             self.low[rows],
             self.close[rows],
             self.volume[rows],
-            names,
+            Names.of(self.contract).take(rows),
         )
 
     def bars(self) -> list[Bar]:
@@ -70,7 +111,7 @@ class BarColumns:
         lists = [column.tolist() for column in columns]
         return [
             Bar(ts, o, h, lo, c, v, name, closed_by=ClosedBy.HISTORY)
-            for ts, o, h, lo, c, v, name in zip(*lists, self.contract, strict=True)
+            for ts, o, h, lo, c, v, name in zip(*lists, Names.of(self.contract).tolist(), strict=True)
         ]
 
 
@@ -109,31 +150,38 @@ def load_columns(path: Path, instrument: Instrument, *, front: bool = False, sna
 
 def front_contract(columns: BarColumns) -> BarColumns:
     """Return per trade date only the contract with the larger volume (the first named on a tie), in order of time."""
-    volumes: dict[int, dict[str, int]] = {}
-    days = _ordinals(columns.ts_ns)
-    for day, name, volume in zip(days, columns.contract, columns.volume.tolist(), strict=True):
-        per_day = volumes.setdefault(day, {})
-        per_day[name] = per_day.get(name, 0) + volume
-    front = {day: max(per_day, key=lambda name: per_day[name]) for day, per_day in volumes.items()}
-    kept = [row for row, (day, name) in enumerate(zip(days, columns.contract, strict=True)) if front[day] == name]
-    rows = np.asarray(kept, dtype=np.int64)
+    days = trade_ordinals(columns.ts_ns // NS_PER_S)
+    contract = Names.of(columns.contract)
+    many = max(1, len(contract.names))
+    pairs, first_row, pair_of = np.unique(days * many + contract.codes, return_index=True, return_inverse=True)
+    volume = np.zeros(len(pairs), np.int64)
+    np.add.at(volume, pair_of, columns.volume)
+    ranked = np.lexsort((first_row, -volume, pairs // many))
+    best = np.zeros(len(pairs), np.bool_)
+    best[ranked[_first_of_run(pairs[ranked] // many)]] = True
+    rows = np.flatnonzero(best[pair_of])
     return columns.take(rows[np.argsort(columns.ts_ns[rows], kind="stable")])
 
 
-def _ordinals(ts_ns: Ints) -> list[int]:
-    """Return each row's trade date as ordinal, asking the zone once per hour that occurs."""
-    hours, place = np.unique(ts_ns // _HOUR_NS, return_inverse=True)
-    offsets = np.asarray([et_offset_s(hour * _HOUR_NS) for hour in hours.tolist()], dtype=np.int64)
-    if not len(hours):
-        return []
-    first = int(hours[0]) * _HOUR_NS
-    epoch = trade_ordinal(first) - _day_number(first, int(offsets[0]))
-    day = (ts_ns // NS_PER_S + offsets[place] + 6 * 3600) // 86_400 + epoch
-    return [int(one) for one in day]
+def _first_of_run(values: Ints) -> Flags:
+    """Flag each row that differs from the row before."""
+    first = np.ones(len(values), np.bool_)
+    first[1:] = values[1:] != values[:-1]
+    return first
 
 
-def _day_number(ns: int, offset_s: int) -> int:
-    return (ns // NS_PER_S + offset_s + 6 * 3600) // 86_400
+def offsets_s(ts_s: Ints) -> Ints:
+    """Return New York's UTC offset of each moment, asking the zone once per UTC hour that occurs."""
+    hours = ts_s // _HOUR_S
+    starts = np.flatnonzero(_first_of_run(hours))
+    seen, place = np.unique(hours[starts], return_inverse=True)
+    told = np.asarray([et_offset_s(hour * _HOUR_S * NS_PER_S) for hour in seen.tolist()], dtype=np.int64)
+    return np.repeat(told[place], np.diff(np.append(starts, len(hours))))
+
+
+def trade_ordinals(ts_s: Ints) -> Ints:
+    """Return the trade date of each moment as a proleptic ordinal (pj1 S1.2)."""
+    return (ts_s + offsets_s(ts_s) + _SHIFT_S) // _DAY_S + _EPOCH_ORDINAL
 
 
 def _read(path: Path) -> pa.Table:
@@ -171,14 +219,18 @@ def _times(path: Path, table: pa.Table) -> Ints:
     return raw * factor
 
 
-def _contracts(table: pa.Table) -> list[str]:
+def _contracts(table: pa.Table) -> Names:
     if "contract" not in table.column_names:
-        return [""] * table.num_rows
+        return Names(np.zeros(table.num_rows, np.int64), ("",) if table.num_rows else ())
     column = table.column("contract")
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    names: dict[Any, str] = {}
-    return [names.setdefault(name, str(name)) for name in column.to_pylist()]
+    coded = column.combine_chunks().dictionary_encode(null_encoding="encode")
+    if isinstance(coded, pa.ChunkedArray):
+        coded = coded.combine_chunks()
+    texts = Names.of(map(str, coded.dictionary.to_pylist()))
+    codes = np.asarray(coded.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
+    return Names(texts.codes[codes] if len(codes) else codes, texts.names)
 
 
 def _numbers(path: Path, table: pa.Table, name: str) -> Floats:
@@ -249,19 +301,18 @@ def _shape_check(table: pa.Table, ticks: dict[str, Ints]) -> tuple[Flags, Callab
     return wrong, say
 
 
-def _order_check(ts_ns: Ints, contract: list[str], *, front: bool) -> tuple[Flags, Callable[[int], str]]:
+def _order_check(ts_ns: Ints, contract: Names, *, front: bool) -> tuple[Flags, Callable[[int], str]]:
     """Flag rows whose ts is not after the row before; with ``front``, after the row before of the same contract."""
     wrong = np.zeros(len(ts_ns), dtype=np.bool_)
-    before: dict[str, int] = {}
     if front:
-        for row, (name, ts) in enumerate(zip(contract, ts_ns.tolist(), strict=True)):
-            last = before.get(name)
-            wrong[row] = last is not None and ts <= last
-            before[name] = ts
+        rows = np.argsort(contract.codes, kind="stable")
+        same = ~_first_of_run(contract.codes[rows])
+        same[1:] &= ts_ns[rows[1:]] <= ts_ns[rows[:-1]]
+        wrong[rows] = same
         return wrong, lambda _: "ts is not after that of the row before of the same contract; sort the file"
     wrong[1:] = ts_ns[1:] <= ts_ns[:-1]
     hint = (
-        "; --front keeps one contract per trade date" if len(set(contract)) > 1 else "; sort and deduplicate the file"
+        "; --front keeps one contract per trade date" if len(contract.names) > 1 else "; sort and deduplicate the file"
     )
     return wrong, lambda _: f"ts is not after that of the row before{hint}"
 

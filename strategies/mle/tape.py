@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from live.market import NS_PER_MIN, NS_PER_S
-from live.trading_day import CLOSE_M, et_offset_s, iso_utc
-from strategies.mle.bar_file import BacktestInputError, BarColumns
+from live.trading_day import CLOSE_M, iso_utc
+from strategies.mle.bar_file import BacktestInputError, BarColumns, Names, offsets_s
 
 _HOUR_S: Final = 3600
 _DAY_S: Final = 86_400
@@ -83,9 +83,10 @@ class Tape:
 
     @cached_property
     def sha256(self) -> str:
-        """Return the hash of all arrays, little-endian, and of the contract names."""
-        digest = hashlib.sha256(repr(self.names).encode())
-        for array in (self.ts_s, self.open, self.high, self.low, self.close, self.minute, self.ordinal, self.contract):
+        """Return the hash of all arrays, little-endian, and of the contract names that occur."""
+        contract, names = _used(self.contract, self.names)
+        digest = hashlib.sha256(repr(names).encode())
+        for array in (self.ts_s, self.open, self.high, self.low, self.close, self.minute, self.ordinal, contract):
             digest.update(f"{array.dtype.str}{len(array)}".encode())
             digest.update(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False)).tobytes())
         return digest.hexdigest()
@@ -107,13 +108,12 @@ def _refuse_bad_bar(columns: BarColumns) -> None:
     )
 
 
-def offsets_s(ts_s: Int64s) -> Int64s:
-    """Return New York's UTC offset of each moment, asking the zone once per UTC hour that occurs."""
-    hours = ts_s // _HOUR_S
-    turns = np.flatnonzero(hours[1:] != hours[:-1]) + 1
-    starts = np.concatenate([np.zeros(min(1, len(hours)), np.int64), turns])
-    told = np.asarray([et_offset_s(hour * _HOUR_S * NS_PER_S) for hour in hours[starts].tolist()], np.int64)
-    return np.repeat(told, np.diff(np.append(starts, len(hours))))
+def _used(codes: npt.NDArray[np.integer], names: tuple[str, ...]) -> tuple[Int16s, tuple[str, ...]]:
+    """Return the codes and names with the names that do not occur left out, in order of first appearance."""
+    used, first, place = np.unique(codes, return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(first))
+    kept = tuple(names[int(code)] for code in used[np.argsort(first)])
+    return rank[place].astype(np.int16), kept
 
 
 def _kept(columns: BarColumns) -> Tape:
@@ -131,8 +131,8 @@ def _kept(columns: BarColumns) -> Tape:
             raise BacktestInputError(
                 f"a {name} of {int(np.abs(column).max())} ticks is more than compiled arrays hold; take --engine exact"
             )
-    codes: dict[str, int] = {}
-    contract = np.asarray([codes.setdefault(name, len(codes)) for name in columns.contract], np.int16)
+    named = Names.of(columns.contract)
+    contract, names = _used(named.codes[kept], named.names)
     return Tape(
         ts_s=np.ascontiguousarray(ts[kept]),
         open=columns.open_[kept].astype(np.int32),
@@ -141,6 +141,6 @@ def _kept(columns: BarColumns) -> Tape:
         close=close[kept].astype(np.int32),
         minute=minute[kept].astype(np.int16),
         ordinal=ordinal[kept].astype(np.int32),
-        contract=contract[kept],
-        names=tuple(codes),
+        contract=contract,
+        names=names,
     )

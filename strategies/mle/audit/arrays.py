@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from strategies.mle.kernels.jit import compiled_with_arrays
+from strategies.mle.kernels.jit import compiled
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -28,7 +28,7 @@ class StatisticsInputError(ValueError):
     """Report numbers that a statistic cannot be computed from; the text says which and what to do."""
 
 
-@compiled_with_arrays
+@compiled
 def stands_still(spread: Any, square: Any) -> Any:
     """Tell whether squared deviations are mere rounding beside the squares: a series that never moves."""
     return spread <= 1e-12 * square

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from strategies.mle.audit.arrays import Ints, StatisticsInputError, share_out
 from strategies.mle.audit.bootstrap import SEED, Kind, block_length, check_draws, next_day, stay
 from strategies.mle.audit.chance import below, stream, word
-from strategies.mle.kernels.jit import compiled, compiled_with_arrays
+from strategies.mle.kernels.jit import compiled
 
 PATHS: Final = 10_000
 LEVELS: Final = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -92,7 +92,7 @@ def _quantiles(values: Ints) -> dict[float, int]:
     return {level: int(value) for level, value in zip(LEVELS, found, strict=True)}
 
 
-@compiled_with_arrays
+@compiled
 def _walk(
     cents: Ints,
     seed: int,

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from strategies.mle.audit.arrays import Floats, Ints, Matrix, StatisticsInputError, matrix, share_out, stands_still
-from strategies.mle.kernels.jit import compiled, compiled_with_arrays
+from strategies.mle.kernels.jit import compiled
 
 MAX_BLOCKS: Final = 20
 """C(20, 10) = 184,756 splits; more blocks than that say nothing more."""
@@ -139,7 +139,7 @@ def _place(inside: Floats, outside: Floats, split: int, chosen: Ints, figures: F
     figures[split, 2] = below + (equal + 1) / 2.0
 
 
-@compiled_with_arrays
+@compiled
 def _judge(
     days: Ints, sums: Floats, squares: Floats, halves: Ints, first: int, last: int, chosen: Ints, figures: Floats
 ) -> None:

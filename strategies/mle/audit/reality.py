@@ -28,7 +28,7 @@ from strategies.mle.audit.arrays import (
     stands_still,
 )
 from strategies.mle.audit.bootstrap import SEED, block_length, check_draws, resampled_days
-from strategies.mle.kernels.jit import compiled_with_arrays
+from strategies.mle.kernels.jit import compiled
 
 DRAWS: Final = 2_000
 _CHUNK: Final = 128
@@ -171,7 +171,7 @@ def _means_and_omegas(daily: Matrix, block_days: int) -> tuple[Floats, Floats]:
     return means, omegas
 
 
-@compiled_with_arrays
+@compiled
 def _long_run(centred: Floats, weights: Floats) -> Floats:
     """Return per column the sum over lags of 2 * weight * products."""
     days, columns = centred.shape
@@ -214,7 +214,7 @@ def _spread(prefix: Floats, centres: Floats, omegas: Floats, runs: tuple[Ints, I
     share_out(lambda first, last: _draw(prefix, centres, omegas, *runs, first, last, maxima), maxima.shape[0])
 
 
-@compiled_with_arrays
+@compiled
 def _draw(
     prefix: Floats,
     centres: Floats,

@@ -37,7 +37,7 @@ def sources_hash() -> str:
     here = Path(__file__).parent
     for path in sorted(here.parent.rglob("*.py")):
         text = path.read_bytes()
-        if path.parent == here or b"@compiled" in text:
+        if path.parent == here or b"kernels.jit import" in text:
             digest.update(path.name.encode() + b"\0" + text + b"\0")
     return digest.hexdigest()[:16]
 
@@ -59,17 +59,18 @@ CACHE_FOLDER: Final = _prepared()
 if CACHE_FOLDER is not None:
     vars(config)["CACHE_DIR"] = str(CACHE_FOLDER)
 _COMMON: Final[dict[str, Any]] = {"cache": CACHE_FOLDER is not None, "nogil": True}
+_BARE: Final[dict[str, Any]] = {"_nrt": False, "error_model": "numpy"}
 
 
 def compiled(function: F) -> F:
-    """Return ``function`` compiled at its first call, without the interpreter lock, kept on disk where possible.
-
-    It may not make arrays: callers hand them in, so that no reference is ever counted (six times faster on the
-    kernels' many small calls). Division by zero is not checked; no rule divides by what can be zero.
-    """
-    return cast("F", numba.njit(_nrt=False, error_model="numpy", **_COMMON)(function))
-
-
-def compiled_with_arrays(function: F) -> F:
-    """Return ``function`` compiled like ``compiled``, for functions that make arrays of their own."""
+    """Return ``function`` compiled at its first call, without the interpreter lock, kept on disk where possible."""
     return cast("F", numba.njit(**_COMMON)(function))
+
+
+def kernel(function: F) -> F:
+    """Return ``function`` compiled like ``compiled``, for functions that make no arrays of their own.
+
+    No reference is counted in it (six times faster on many small calls over tuples of arrays) and division by zero
+    is not looked for: nothing of Python is left, as in device code.
+    """
+    return cast("F", numba.njit(**_COMMON, **_BARE)(function))

@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from strategies.mle.kernels.codes import V_KEY
-from strategies.mle.kernels.jit import compiled
+from strategies.mle.kernels.jit import kernel
 
 Ints = npt.NDArray[np.int64]
 
 
-@compiled
+@kernel
 def emission_order(structure: Ints, money: Ints, order: Ints) -> None:
     """Fill ``order``: i for row i of ``structure``, -1 - j for row j of ``money``; structure first on an equal key."""
     i, j = 0, 0

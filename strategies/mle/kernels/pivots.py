@@ -6,13 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from strategies.mle.kernels import codes as c
-from strategies.mle.kernels.jit import compiled
+from strategies.mle.kernels.jit import kernel
 from strategies.mle.kernels.pools import Bars, Work, define, emit, watch
 
 Ints = npt.NDArray[np.int64]
 
 
-@compiled
+@kernel
 def add_pivot_bar(table: Ints, values: npt.NDArray[np.int32], sign: int, i: int, first: int, n: int) -> bool:
     """Add a bar's outward extreme; tell whether the bar n before it is now a pivot (pj1 S3 SW)."""
     x = sign * values[i]
@@ -33,7 +33,7 @@ def add_pivot_bar(table: Ints, values: npt.NDArray[np.int32], sign: int, i: int,
     return confirmed
 
 
-@compiled
+@kernel
 def _mate(table: Ints, new: int, tol: int) -> int:
     """Return the row of the newest earlier pivot that makes equal highs or lows with row ``new``, 0 if none (S3.5)."""
     x, peak = table[new, c.V_X], table[new, c.V_BETWEEN]
@@ -49,7 +49,7 @@ def _mate(table: Ints, new: int, tol: int) -> int:
     return 0
 
 
-@compiled
+@kernel
 def _remember(table: Ints, values: npt.NDArray[np.int32], sign: int, first: int) -> int:
     """Turn the candidate into a pivot and return its row; c.V_BETWEEN is the most outward x since the pivot before."""
     new = table[0, c.HEAD_COUNT] + 1
@@ -67,7 +67,7 @@ def _remember(table: Ints, values: npt.NDArray[np.int32], sign: int, first: int)
     return new  # type: ignore[no-any-return]
 
 
-@compiled
+@kernel
 def _merge_away(work: Work, key: int, ts: int, pool: int) -> None:
     """Kill the mate's pool as MERGED if it is still DEFINED (T11)."""
     counts, defined = work.counts, work.defined
@@ -82,7 +82,7 @@ def _merge_away(work: Work, key: int, ts: int, pool: int) -> None:
     emit(work, key, c.E_DEAD, ts, pool, c.UNSET, c.R_MERGED)
 
 
-@compiled
+@kernel
 def confirm(work: Work, bars: Bars, rules: Ints, i: int, side: int) -> None:
     """Give a confirmed pivot its pool: EQ with a mate, else SW (pj1 S3.5)."""
     table = work.lows if side > 0 else work.highs

@@ -7,12 +7,12 @@ reaches the nearest level or expiry. DEFINED and SWEPT pools stand in two lists,
 from __future__ import annotations
 
 from strategies.mle.kernels import codes as c
-from strategies.mle.kernels.jit import compiled
+from strategies.mle.kernels.jit import kernel
 from strategies.mle.kernels.pivots import add_pivot_bar, confirm
 from strategies.mle.kernels.pools import Bars, Ints, Work, define, emit, extreme_of, kill_all, step_all, step_few, watch
 
 
-@compiled
+@kernel
 def _turn(work: Work, bars: Bars, rules: Ints, i: int, new_day: bool, rolled: bool) -> None:
     """Step 1: begin a new trade date, a new contract, or both."""
     counts, sessions = work.counts, work.sessions
@@ -44,7 +44,7 @@ def _turn(work: Work, bars: Bars, rules: Ints, i: int, new_day: bool, rolled: bo
         watch(work, rules, define(work, key, c.K_PD, 1, low, when, (0, 0)))
 
 
-@compiled
+@kernel
 def _pass_edge(work: Work, bars: Bars, rules: Ints, i: int) -> None:
     """Step 2: close the sessions that ended, define their pools in config order, H before L."""
     counts, sessions = work.counts, work.sessions
@@ -69,7 +69,7 @@ def _pass_edge(work: Work, bars: Bars, rules: Ints, i: int) -> None:
     counts[c.C_EDGE] = edge
 
 
-@compiled
+@kernel
 def _add_to_sessions(sessions: Ints, active: Ints, many: int, high: int, low: int) -> None:
     """Step 5: add the bar to the sessions whose window it lies in."""
     for place in range(many):
@@ -79,7 +79,7 @@ def _add_to_sessions(sessions: Ints, active: Ints, many: int, high: int, low: in
         sessions[session, c.W_LOW] = min(sessions[session, c.W_LOW], low)
 
 
-@compiled
+@kernel
 def _before(pools: Ints, one: int, other: int) -> bool:
     """Tell whether pool ``one`` ranks before ``other``: kind, depth of the sweep, age (pj1 S4.4).
 
@@ -94,7 +94,7 @@ def _before(pools: Ints, one: int, other: int) -> bool:
     return pools[one, c.P_DEFINED] < pools[other, c.P_DEFINED]  # type: ignore[no-any-return]
 
 
-@compiled
+@kernel
 def _settle(work: Work, bars: Bars, i: int) -> None:
     """Step 6 without money: rank the reclaimed pools, let the losers die TIE, write the winner's reclaim row."""
     counts, pools, now = work.counts, work.pools, work.now
@@ -123,7 +123,7 @@ def _settle(work: Work, bars: Bars, i: int) -> None:
     row[c.Q_POOL] = winner
 
 
-@compiled
+@kernel
 def structure_pass(bars: Bars, rules: Ints, work: Work) -> None:
     """Walk all bars and fill ``work``."""
     counts, sessions, active = work.counts, work.sessions, work.active

@@ -33,8 +33,10 @@ from strategies.mle.causality.faults import (
     stamped_ahead,
 )
 from strategies.mle.causality.futures import FUTURES, open_only, part
+from strategies.mle.compiled import run_compiled
 from strategies.mle.phase16_pj_engine import run_bars
 from strategies.mle.registry import canonical
+from strategies.mle.tape import Tape
 
 Run = Callable[[BarColumns], Outcome]
 Told = Callable[[int, int], None]
@@ -106,7 +108,17 @@ def exact_engine(params: Params, instrument: Instrument) -> Run:
     return run
 
 
-ENGINES: Final[dict[str, Callable[[Params, Instrument], Run]]] = {"exact": exact_engine}
+def compiled_engine(params: Params, _instrument: Instrument) -> Run:
+    """Return the compiled kernels as a function from bars to rows."""
+
+    def run(tape: BarColumns) -> Outcome:
+        ran = run_compiled(Tape.of(tape), params)
+        return Outcome(list(ran.events()), ran.trades())
+
+    return run
+
+
+ENGINES: Final[dict[str, Callable[[Params, Instrument], Run]]] = {"compiled": compiled_engine, "exact": exact_engine}
 
 
 def peeking(run: Run) -> Run:

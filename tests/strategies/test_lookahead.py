@@ -58,32 +58,55 @@ def test_each_planted_lookahead_is_caught(mutant: Mutant, fault: str) -> None:
     assert not report.clean
 
 
-def test_the_engine_rewrites_nothing() -> None:
-    report = examined(honest)
+@pytest.mark.parametrize("engine", sorted(ENGINES))
+def test_the_engine_rewrites_nothing(engine: str) -> None:
+    report = examined(lambda params: ENGINES[engine](params, MNQ))
     assert report.findings == [] and report.rewritten == 0
     assert report.planted_found and report.clean
     assert report.readings > 1000 and report.runs > 500
     assert {"pivot", "signal", "open_position", "day_turn", "session_edge", "roll", "random"} <= set(report.cuts)
 
 
+@pytest.mark.parametrize("engine", sorted(ENGINES))
 @pytest.mark.parametrize("seed", range(4))
-def test_random_rules_on_random_tapes_rewrite_nothing(seed: int) -> None:
+def test_random_rules_on_random_tapes_rewrite_nothing(seed: int, engine: str) -> None:
     rng = random.Random(seed)
     params = Params.from_dict(lively_params(rng))
     bars = columns_of(random_tape(rng, days=3, hours=3))
-    report = examine(exact_engine(params, MNQ), bars, params, cuts=25, seed=seed)
+    report = examine(ENGINES[engine](params, MNQ), bars, params, cuts=25, seed=seed)
     assert report.clean, report.findings[:3]
 
 
-@pytest.mark.parametrize(
-    ("name", "front"), [("mnq_1m_2026-03_2026-05.parquet", False), ("nq_1m_2025-01_2025-06.parquet", True)]
-)
-def test_the_engine_rewrites_nothing_on_real_bars(market_data: Path, name: str, front: bool) -> None:
+REAL = [
+    ("mnq_1m_2026-03_2026-05.parquet", False),
+    ("mes_1m_2026-03_2026-05.parquet", False),
+    ("nq_1m_2025-01_2025-06.parquet", True),
+    ("es_1m_trade_2013_2020.parquet", True),
+]
+
+
+@pytest.mark.parametrize("engine", sorted(ENGINES))
+@pytest.mark.parametrize(("name", "front"), REAL[:3:2])
+def test_the_engine_rewrites_nothing_on_real_bars(market_data: Path, name: str, front: bool, engine: str) -> None:
     bars = load_columns(market_data / name, MNQ, front=front)
     at = len(bars.ts_ns) // 2
-    report = examine(exact_engine(Params(), MNQ), part(bars, at, at + 7000), Params(), cuts=15)
+    report = examine(ENGINES[engine](Params(), MNQ), part(bars, at, at + 7000), Params(), cuts=6)
     assert report.clean, report.findings[:3]
-    assert report.readings > 1000
+    assert report.readings > 300
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("engine", sorted(ENGINES))
+@pytest.mark.parametrize(("name", "front"), REAL)
+def test_the_engine_rewrites_nothing_on_whole_real_files(
+    market_data: Path, name: str, front: bool, engine: str
+) -> None:
+    bars = load_columns(market_data / name, MNQ, front=front)
+    report = examine(ENGINES[engine](Params(), MNQ), bars, Params(), cuts=300)
+    print(name, engine, report.cuts, report.runs, report.readings)
+    assert report.clean, report.findings[:3]
+    assert report.readings > 50_000
 
 
 def test_the_same_seed_gives_the_same_report_and_another_seed_other_cuts() -> None:
@@ -167,7 +190,7 @@ def test_the_verb_fails_an_engine_that_looks_ahead(
     file = tmp_path / "bars.parquet"
     write_parquet(file, tape())
     (tmp_path / "params.json").write_text(json.dumps(SETTINGS))
-    monkeypatch.setitem(ENGINES, "exact", lambda params, _instrument: planted.pivot_unshifted(params))
+    monkeypatch.setitem(ENGINES, "compiled", lambda params, _instrument: planted.pivot_unshifted(params))
     words = ["--bars", str(file), "--params", str(tmp_path / "params.json"), "--cuts", "8"]
     assert main(["validate", "lookahead", *words]) == 1
     assert "gone or changed: DEFINED" in capsys.readouterr().out

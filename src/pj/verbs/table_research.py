@@ -64,7 +64,7 @@ RESEARCH_VERBS: Final[tuple[Verb, ...]] = (
             Argument("--front", "of overlapping contracts keep the one with more volume per trade date", "flag"),
             Argument("--snap", "round prices to the grid instead of refusing the file", "flag"),
             Argument("--symbol", "what is traded", choices=("NQ", "MNQ", "ES", "MES"), default="MNQ"),
-            Argument("--engine", "which engine is tried", choices=("exact",), default="exact"),
+            Argument("--engine", "which engine is tried", choices=("compiled", "exact"), default="compiled"),
             Argument("--out", "folder for lookahead.json and run.json", "path", metavar="DIR"),
             JSON,
         ),

@@ -1,0 +1,195 @@
+"""Run batches of trials on this machine's processors: pools once per set of pool parameters, money in threads.
+
+The kernels hold no interpreter lock, so plain threads use every core; a unit is a stretch of rows of one structure.
+Results do not depend on the number of threads or the size of a unit: every row is computed by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from math import sqrt
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from live.params import Params
+from strategies.mle.kernels.batch import (
+    O_COLUMNS,
+    ORDERS_KEPT,
+    Scratch,
+    Unit,
+    describe_reclaims,
+    power_sums,
+    run_unit,
+)
+from strategies.mle.kernels.shared import A_COLUMNS, Lives, sweep_bars
+from strategies.mle.search.layout import Batch, Layout
+from strategies.mle.search.pools import fsm_numbers, ground_of, pool_lives
+from strategies.mle.search.space import SearchInputError, Space
+from strategies.mle.tape import Tape
+
+Ints = npt.NDArray[np.int64]
+Int32s = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float64]
+
+UNIT_ROWS: Final = 512
+_POOLS_KEPT: Final = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Hold what a run of trials came to, row for row in ascending trial number.
+
+    ``totals`` has the columns O_ of kernels.batch, ``daily`` the net cents per trade date, ``sums`` the sum and the sum
+    of squares of those, ``high_sums`` the sums of their cubes and fourth powers, ``sharpe`` mean over standard
+    deviation per trade date (not a number where all days are equal but not zero).
+    """
+
+    trials: Ints
+    places: Ints
+    totals: Ints
+    daily: Int32s
+    sums: Ints
+    high_sums: Floats
+    sharpe: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """Hold what one structure's rows share."""
+
+    lives: Lives
+    swept: Int32s
+    fsm: Ints
+
+
+class Searcher:
+    """Compute trials of one space over one tape with ``threads`` threads (None: one per processor)."""
+
+    def __init__(self, space: Space, tape: Tape, threads: int | None = None, unit_rows: int = UNIT_ROWS) -> None:
+        self.space, self.tape = space, tape
+        self.ground = ground_of(tape)
+        self.layout = Layout(space, int(tape.ts_s[0]) if len(tape) else 0)
+        self.threads = threads or os.cpu_count() or 1
+        self.unit_rows = unit_rows
+        self._lives: OrderedDict[int, Lives] = OrderedDict()
+        self._swept: OrderedDict[tuple[int, int], Int32s] = OrderedDict()
+        self._local = threading.local()
+        self._lock = threading.Lock()
+
+    def block(self, trials: Ints) -> Block:
+        """Return what the trials come to; raises SearchInputError for one whose cents do not fit."""
+        batch = self.layout.batch(trials)
+        daily = np.zeros((len(trials), len(self.tape.days)), np.int64)
+        totals = np.zeros((len(trials), O_COLUMNS), np.int64)
+        self.trade(batch, daily, totals)
+        return self._summed(batch, daily, totals)
+
+    def trade(self, batch: Batch, daily: Ints, totals: Ints) -> None:
+        """Fill ``daily`` and ``totals``, which come in zero."""
+        units = list(self.units(batch))
+        if self.threads == 1 or len(units) == 1:
+            for begin, end in units:
+                self._run(batch, begin, end, daily, totals)
+            return
+        with ThreadPoolExecutor(self.threads) as pool:
+            for done in [pool.submit(self._run, batch, begin, end, daily, totals) for begin, end in units]:
+                done.result()
+
+    def units(self, batch: Batch) -> Iterator[tuple[int, int]]:
+        """Yield stretches of sorted rows that share their structure."""
+        turns = np.flatnonzero(np.diff(batch.structure)) + 1
+        edges = [0, *turns.tolist(), len(batch.structure)]
+        for begin, end in pairwise(edges):
+            for start in range(begin, end, self.unit_rows):
+                yield start, min(start + self.unit_rows, end)
+
+    def structure(self, number: int) -> Structure:
+        """Return what the rows of structure ``number`` share; a few sets of pools are remembered."""
+        params = self.space.params_of(number * self.layout.per_structure, check=False)
+        pools = number * self.layout.per_structure // self.layout.per_pools
+        lives = self._pools(pools, params)
+        key = (pools, params.sweep_min_ticks)
+        with self._lock:
+            swept = self._swept.get(key)
+        if swept is None:
+            swept = np.empty(len(lives.side), np.int32)
+            sweep_bars(self.ground, lives, params.sweep_min_ticks, swept)
+            self._remember(self._swept, key, swept)
+        return Structure(lives, swept, fsm_numbers(params))
+
+    def _pools(self, key: int, params: Params) -> Lives:
+        with self._lock:
+            lives = self._lives.get(key)
+        if lives is None:
+            lives = pool_lives(self.tape, params)
+            self._remember(self._lives, key, lives)
+        return lives
+
+    def _remember(self, kept: OrderedDict[Any, Any], key: object, value: object) -> None:
+        with self._lock:
+            kept[key] = value
+            while len(kept) > _POOLS_KEPT + self.threads:
+                kept.popitem(last=False)
+
+    def scratch(self, pools: int) -> Scratch:
+        """Return this thread's room for that many pools."""
+        scratch: Scratch | None = getattr(self._local, "scratch", None)
+        if scratch is None or len(scratch.codes) < pools + 1:
+            room = 2 * pools + 1
+            scratch = Scratch(
+                np.empty(room, np.int32),
+                np.empty(room, np.int32),
+                np.empty((room, A_COLUMNS), np.int32),
+                np.empty((room, A_COLUMNS), np.int32),
+                np.empty(ORDERS_KEPT, np.int64),
+            )
+            self._local.scratch = scratch
+        return scratch
+
+    def _run(self, batch: Batch, begin: int, end: int, daily: Ints, totals: Ints) -> None:
+        shared = self.structure(int(batch.structure[begin]))
+        scratch = self.scratch(len(shared.swept))
+        count = describe_reclaims(self.ground, shared.lives, shared.swept, shared.fsm, scratch)
+        unit = unit_of(batch, begin, end)
+        run_unit(self.ground, count, self.layout.windows, self.layout.news, unit, scratch, daily, totals)
+
+    def _summed(self, batch: Batch, daily: Ints, totals: Ints) -> Block:
+        rows, days = daily.shape
+        sums, high = np.empty((rows, 2), np.int64), np.empty((rows, 2), np.float64)
+        narrow = np.empty((rows, days), np.int32)
+        wide = power_sums(daily, sums, high, narrow)
+        if wide >= 0:
+            raise SearchInputError(
+                f"trial {int(batch.trials[wide])} moves more cents in a day than the search holds; lower max_qty or"
+                " risk_per_trade_usd"
+            )
+        ratios = np.asarray([sharpe(days, one, two) for one, two in sums.tolist()], np.float64)
+        return Block(batch.trials, batch.places, totals, narrow, sums, high, ratios)
+
+
+def unit_of(batch: Batch, begin: int, end: int) -> Unit:
+    """Return the sorted rows [begin, end) as kernels take them."""
+    view = batch.view[begin:end]
+    turns = np.flatnonzero(np.diff(view)) + 1
+    starts = np.concatenate([np.zeros(1, np.int64), turns])
+    begins = np.append(starts, end - begin)
+    return Unit(batch.money[begin:end], batch.order[begin:end], batch.views[view[starts]], begins)
+
+
+def sharpe(days: int, total: int, squares: int) -> float:
+    """Return mean / standard deviation (ddof 1) of ``days`` values from their exact sums.
+
+    0 for values that are all zero; not a number for equal values other than zero, and for fewer than two days.
+    """
+    spread = days * squares - total * total
+    if spread > 0:
+        return total * sqrt((days - 1) / (days * spread))
+    return 0.0 if total == 0 and days > 1 else float("nan")

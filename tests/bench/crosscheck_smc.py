@@ -1,7 +1,8 @@
 """Compare our levels with smartmoneyconcepts: ``python -P tests/bench/crosscheck_smc.py --bars FILE --python P``.
 
-P is the interpreter of an environment outside the project that has the library (``smartmoneyconcepts==0.0.27``). Prints the table of pj1 S10 and exits 1 when PDH/PDL or a session differ where they must
-agree, or when a pivot of ours is missing in their raw window.
+P is the interpreter of an environment outside the project that has the library (``smartmoneyconcepts==0.0.27``).
+Prints the table of pj1 S10 and exits 1 when PDH/PDL or a session differ where they must agree, or when a pivot of
+ours is missing in their raw window.
 """
 
 from __future__ import annotations

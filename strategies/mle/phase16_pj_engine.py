@@ -1,34 +1,49 @@
-"""Backtest PJ-1 over Parquet bars with the very engine that trades: ``Engine.step``, bar by bar (pj1 S13).
+"""Backtest PJ-1 over Parquet bars (pj1 S13): the live engine bar by bar, or compiled kernels with the same rows.
 
-No edge is claimed: the default parameters are choices, not findings. What comes out is two files, trades.csv and
-events.csv, whose every digit follows from the bars and the parameters.
+``exact`` steps ``Engine.step``, the very engine that trades. ``compiled`` gives the same trades.csv and events.csv,
+byte for byte, much sooner. No edge is claimed: the default parameters are choices, not findings.
 """
 
 from __future__ import annotations
 
-import csv
 import json
-import os
-import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
+
+import numpy as np
 
 from live.commands import RaiseAlarm, RecordEvent, RecordTrade, Trade
 from live.engine import Engine, Route
 from live.events import BarClosed
-from live.market import INSTRUMENTS, Bar, Instrument
+from live.market import INSTRUMENTS, NS_PER_S, Bar, Instrument
 from live.params import Params, ParamsError
-from live.records import EVENT_COLUMNS, TRADE_COLUMNS, event_row, trade_row, usd_text
-from live.trading_day import iso_utc, trade_date
-from strategies.mle.bar_file import BacktestInputError, load_bars
+from live.trading_day import iso_utc
+from strategies.mle.bar_file import BacktestInputError, BarColumns, load_bars, load_columns, trade_ordinals
+from strategies.mle.compiled import run_compiled
+from strategies.mle.equity import csv_bytes, curve, figures, svg_bytes
+from strategies.mle.progress import Progress
+from strategies.mle.run_files import Chunks, compiled_event_chunks, event_chunks, trade_chunks, write_whole
+from strategies.mle.summary import BacktestSummary, Counts, counted, counted_tables, summary_of
+from strategies.mle.tape import Tape, kept_days
 
-__all__ = ["BacktestInputError", "BacktestSummary", "Ran", "load_bars", "read_params", "run_backtest", "run_bars"]
+__all__ = [
+    "BacktestInputError",
+    "BacktestSummary",
+    "EngineName",
+    "Ran",
+    "load_bars",
+    "read_params",
+    "run_backtest",
+    "run_bars",
+]
 
+EngineName = Literal["compiled", "exact"]
 DEFAULT_SYMBOL: Final = "MNQ"
+_STEP: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +56,12 @@ class Ran:
 
 
 @dataclass(frozen=True, slots=True)
-class BacktestSummary:
-    """Count what a backtest did; ``net_usd`` is text with two decimals."""
+class _Outcome:
+    """Hold what either engine gives for the files and the summary."""
 
-    bars: int
-    first_bar: str
-    last_bar: str
-    pools: dict[str, int] = field(default_factory=dict)
-    sweeps: int = 0
-    reclaims: int = 0
-    signals: int = 0
-    refusals: dict[str, int] = field(default_factory=dict)
-    cancels: dict[str, int] = field(default_factory=dict)
-    locks: int = 0
-    trades: int = 0
-    wins: int = 0
-    net_usd: str = "0.00"
-    trades_path: str = ""
-    events_path: str = ""
-
-    def as_dict(self) -> dict[str, object]:
-        """Return the summary as a JSON object."""
-        return asdict(self)
+    trades: list[Trade]
+    counts: Counts
+    events: Callable[[], Chunks]
 
 
 def read_params(path: Path | None, symbol: str | None = None) -> Params:
@@ -71,7 +70,7 @@ def read_params(path: Path | None, symbol: str | None = None) -> Params:
     A ``symbol`` of the instrument table supplies ``tick`` and ``tick_usd`` where the file does not; without it
     they are the spec's (0.25, 0.50: MNQ). Raises BacktestInputError with one sentence.
     """
-    instrument = _instrument(symbol) if symbol is not None else None
+    instrument = instrument_of(symbol) if symbol is not None else None
     raw: object = {}
     if path is not None:
         try:
@@ -99,24 +98,66 @@ def run_backtest(
     front: bool = False,
     snap: bool = False,
     symbol: str | None = None,
+    engine: EngineName = "compiled",
 ) -> BacktestSummary:
-    """Run PJ-1 over a Parquet file and write trades.csv and events.csv into ``out_dir`` (pj1 S13).
+    """Run PJ-1 over a Parquet file and write trades.csv, events.csv and the equity curve into ``out_dir`` (pj1 S13).
 
     Only bars of trade dates ``start`` to ``end`` (both included) are used, levels of earlier days included in that.
-    Both files appear whole or not at all. Raises BacktestInputError for a file, folder or symbol that cannot be used.
+    All files appear whole or not at all. Raises BacktestInputError for a file, folder or symbol that cannot be used.
     """
-    instrument = params.instrument(_instrument(symbol or DEFAULT_SYMBOL))
-    bars = load_bars(Path(bars_path), instrument, front=front, snap=snap)
-    if start is not None or end is not None:
-        first, last = start or date.min, end or date.max
-        bars = [bar for bar in bars if first <= trade_date(bar.ts_ns) <= last]
-    ran = run_bars(bars, params, instrument)
-    trades_path, events_path = Path(out_dir) / "trades.csv", Path(out_dir) / "events.csv"
-    _write_both(
-        (trades_path, TRADE_COLUMNS, (trade_row(trade, ran.instrument) for trade in ran.trades)),
-        (events_path, EVENT_COLUMNS, map(event_row, ran.events)),
+    instrument = params.instrument(instrument_of(symbol or DEFAULT_SYMBOL))
+    columns = load_columns(Path(bars_path), instrument, front=front, snap=snap)
+    columns = columns_between(columns, start, end)
+    outcome = _run_exact(columns, params, instrument) if engine == "exact" else _run_compiled(columns, params)
+    days = curve(kept_days(columns).tolist(), outcome.trades)
+    found = figures(days, outcome.trades)
+    title = f"{Path(bars_path).name}: {len(outcome.trades)} trades, net of cost; no edge is claimed"
+    out = Path(out_dir)
+    write_whole(
+        [
+            (out / "trades.csv", lambda: trade_chunks(outcome.trades, instrument)),
+            (out / "events.csv", outcome.events),
+            (out / "equity.csv", lambda: [csv_bytes(days)]),
+            (out / "equity.svg", lambda: [svg_bytes(days, title)]),
+        ]
     )
-    return _summary(bars, ran, trades_path, events_path)
+    return summary_of(
+        columns,
+        outcome.counts,
+        outcome.trades,
+        trades_path=str(out / "trades.csv"),
+        events_path=str(out / "events.csv"),
+        equity_path=str(out / "equity.csv"),
+        engine=engine,
+        figures=found,
+    )
+
+
+def columns_between(columns: BarColumns, start: date | None, end: date | None) -> BarColumns:
+    """Return the bars of the trade dates from ``start`` to ``end``, both included; None is no bound."""
+    if start is None and end is None:
+        return columns
+    first, last = (start or date.min).toordinal(), (end or date.max).toordinal()
+    days = trade_ordinals(columns.ts_ns // NS_PER_S)
+    return columns.take(np.flatnonzero((days >= first) & (days <= last)))
+
+
+def _run_exact(columns: BarColumns, params: Params, instrument: Instrument) -> _Outcome:
+    bars = columns.bars()
+    with Progress(len(bars), "bars") as progress:
+        ran = run_bars(_reported(bars, progress), params, instrument)
+    return _Outcome(ran.trades, counted(ran.events), lambda: event_chunks(ran.events))
+
+
+def _reported(bars: Sequence[Bar], progress: Progress) -> Iterator[Bar]:
+    for begin in range(0, len(bars), _STEP):
+        progress.reach(begin)
+        yield from bars[begin : begin + _STEP]
+
+
+def _run_compiled(columns: BarColumns, params: Params) -> _Outcome:
+    run = run_compiled(Tape.of(columns), params)
+    return _Outcome(run.trades(), counted_tables(run), lambda: compiled_event_chunks(run))
 
 
 def run_bars(bars: Iterable[Bar], params: Params, instrument: Instrument) -> Ran:
@@ -132,11 +173,12 @@ def run_bars(bars: Iterable[Bar], params: Params, instrument: Instrument) -> Ran
             elif isinstance(command, RecordTrade):
                 trades.append(command.trade)
             elif isinstance(command, RaiseAlarm):
-                raise BacktestInputError(f"{command.text} (bar {iso_utc(bar.ts_ns // 10**9)})")
+                raise BacktestInputError(f"{command.text} (bar {iso_utc(bar.ts_ns // NS_PER_S)})")
     return Ran(events, trades, engine.instrument)
 
 
-def _instrument(symbol: str) -> Instrument:
+def instrument_of(symbol: str) -> Instrument:
+    """Return the instrument of the table; raises BacktestInputError for a symbol that is not in it."""
     found = INSTRUMENTS.get(symbol)
     if found is None:
         raise BacktestInputError(f"unknown symbol {symbol!r}; the known ones are {', '.join(INSTRUMENTS)}")
@@ -150,59 +192,3 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"{twice!r} stands in it twice")
     return found
-
-
-def _write_both(*files: tuple[Path, Sequence[str], Iterable[dict[str, str]]]) -> None:
-    """Write all files beside their places, then move them in, so that a failure leaves nothing half-written."""
-    staged: list[tuple[Path, Path]] = []
-    try:
-        for path, columns, rows in files:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-            staged.append((Path(name), path))
-            with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-                writer = csv.DictWriter(stream, columns, lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
-        for temporary, path in staged:
-            temporary.replace(path)
-    except OSError as error:
-        raise BacktestInputError(
-            f"{error.filename or files[0][0].parent} cannot be written ({error.strerror})"
-        ) from error
-    finally:
-        for temporary, _ in staged:
-            temporary.unlink(missing_ok=True)
-
-
-def _summary(bars: Sequence[Bar], ran: Ran, trades_path: Path, events_path: Path) -> BacktestSummary:
-    pools: dict[str, int] = {}
-    refusals: dict[str, int] = {}
-    cancels: dict[str, int] = {}
-    counts: dict[str, int] = {}
-    for event in ran.events:
-        counts[event.event] = counts.get(event.event, 0) + 1
-        if event.event == "DEFINED":
-            kind = event.pool.split(":")[1][:-1]
-            pools[kind] = pools.get(kind, 0) + 1
-        elif event.event == "REJECT":
-            refusals[event.reason] = refusals.get(event.reason, 0) + 1
-        elif event.event == "ENTRY_CANCEL":
-            cancels[event.reason] = cancels.get(event.reason, 0) + 1
-    return BacktestSummary(
-        bars=len(bars),
-        first_bar=iso_utc(bars[0].ts_ns // 10**9) if bars else "",
-        last_bar=iso_utc(bars[-1].ts_ns // 10**9) if bars else "",
-        pools=pools,
-        sweeps=counts.get("SWEPT", 0),
-        reclaims=counts.get("RECLAIMED", 0),
-        signals=counts.get("SIGNAL", 0),
-        refusals=refusals,
-        cancels=cancels,
-        locks=counts.get("LOCK", 0),
-        trades=len(ran.trades),
-        wins=sum(trade.net_cents > 0 for trade in ran.trades),
-        net_usd=usd_text(sum(trade.net_cents for trade in ran.trades)),
-        trades_path=str(trades_path),
-        events_path=str(events_path),
-    )

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +49,7 @@ class Tape:
     def of(cls, columns: BarColumns) -> Tape:
         """Return the kept bars of ``columns``; a bar the live engine refuses raises its BacktestInputError (S1.5)."""
         _refuse_bad_bar(columns)
-        return _kept(columns)
+        return _tape_of(columns)
 
     def __len__(self) -> int:
         return len(self.ts_s)
@@ -116,31 +116,50 @@ def _used(codes: npt.NDArray[np.integer], names: tuple[str, ...]) -> tuple[Int16
     return rank[place].astype(np.int16), kept
 
 
-def _kept(columns: BarColumns) -> Tape:
-    ts = columns.ts_ns // NS_PER_S
-    close = columns.close
+class _Kept(NamedTuple):
+    """Hold which rows PJ-1 sees, and all rows' epoch seconds, trade dates and minutes."""
+
+    rows: npt.NDArray[np.bool_]
+    ts_s: Int64s
+    ordinal: Int64s
+    minute: Int64s
+
+
+def _kept_rows(columns: BarColumns) -> _Kept:
+    ts, close = columns.ts_ns // NS_PER_S, columns.close
     heartbeat = np.zeros(len(ts), np.bool_)
     flat = (columns.volume == 0) & (columns.high == columns.low)
     heartbeat[1:] = flat[1:] & (close[1:] == close[:-1])
     wall = ts + offsets_s(ts) + _SHIFT_S
     ordinal = wall // _DAY_S + _EPOCH_ORDINAL
     minute = wall % _DAY_S // 60
-    kept = ~heartbeat & (minute < CLOSE_M) & ((ordinal + 6) % 7 < _SATURDAY)
+    return _Kept(~heartbeat & (minute < CLOSE_M) & ((ordinal + 6) % 7 < _SATURDAY), ts, ordinal, minute)
+
+
+def kept_days(columns: BarColumns) -> Int64s:
+    """Return the trade dates (ordinals, ascending) that have a bar PJ-1 sees (pj1 S1.3, S1.4)."""
+    kept = _kept_rows(columns)
+    return np.unique(kept.ordinal[kept.rows])
+
+
+def _tape_of(columns: BarColumns) -> Tape:
     for name, column in (("high", columns.high), ("low", columns.low)):
         if len(column) and int(np.abs(column).max()) >= _MOST_TICKS:
             raise BacktestInputError(
                 f"a {name} of {int(np.abs(column).max())} ticks is more than compiled arrays hold; take --engine exact"
             )
+    kept = _kept_rows(columns)
+    rows = kept.rows
     named = Names.of(columns.contract)
-    contract, names = _used(named.codes[kept], named.names)
+    contract, names = _used(named.codes[rows], named.names)
     return Tape(
-        ts_s=np.ascontiguousarray(ts[kept]),
-        open=columns.open_[kept].astype(np.int32),
-        high=columns.high[kept].astype(np.int32),
-        low=columns.low[kept].astype(np.int32),
-        close=close[kept].astype(np.int32),
-        minute=minute[kept].astype(np.int16),
-        ordinal=ordinal[kept].astype(np.int32),
+        ts_s=np.ascontiguousarray(kept.ts_s[rows]),
+        open=columns.open_[rows].astype(np.int32),
+        high=columns.high[rows].astype(np.int32),
+        low=columns.low[rows].astype(np.int32),
+        close=columns.close[rows].astype(np.int32),
+        minute=kept.minute[rows].astype(np.int16),
+        ordinal=kept.ordinal[rows].astype(np.int32),
         contract=contract,
         names=names,
     )

@@ -13,6 +13,7 @@ from live.records import event_row, trade_row
 from strategies.mle.bar_file import BarColumns
 from strategies.mle.compiled import CompiledRun, run_compiled
 from strategies.mle.phase16_pj_engine import run_bars
+from strategies.mle.run_files import compiled_event_chunks, event_chunks
 from strategies.mle.tape import Tape
 
 MNQ = INSTRUMENTS["MNQ"]
@@ -46,4 +47,5 @@ def assert_equal(bars: Sequence[Bar], params: Params) -> CompiledRun:
     instrument = params.instrument(MNQ)
     assert [trade_row(one, instrument) for one in run.trades()] == [trade_row(one, instrument) for one in exact.trades]
     assert run.trades() == exact.trades
+    assert b"".join(compiled_event_chunks(run)) == b"".join(event_chunks(exact.events))
     return run

@@ -76,7 +76,12 @@ def test_a_play_gives_exact_files(tmp_path: Path) -> None:
         "-1.1867",
     )
     assert (summary.trades, summary.signals, summary.net_usd, summary.pools) == (1, 1, "-71.20", {"PD": 2})
-    assert sorted(one.name for one in (tmp_path / "out").iterdir()) == ["events.csv", "trades.csv"]
+    assert sorted(one.name for one in (tmp_path / "out").iterdir()) == [
+        "equity.csv",
+        "equity.svg",
+        "events.csv",
+        "trades.csv",
+    ]
     assert summary.as_dict()["refusals"] == {}
 
 
@@ -279,7 +284,7 @@ def test_the_same_bars_give_the_same_bytes(tmp_path: Path) -> None:
     path = write(tmp_path, columns_of(PLAY))
     for name in ("one", "two"):
         run_backtest(path, tmp_path / name, Params.from_dict(SCENE))
-    for name in ("trades.csv", "events.csv"):
+    for name in ("trades.csv", "events.csv", "equity.csv", "equity.svg"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 

@@ -14,19 +14,36 @@ _OBJECT: Final = {"type": "object"}
 RESEARCH_VERBS: Final[tuple[Verb, ...]] = (
     Verb(
         "backtest",
-        "Run the engine's own decisions over a Parquet file of 1-minute bars.",
+        "Run the engine's own decisions over Parquet files of 1-minute bars.",
         "pj.verbs.research:backtest",
         (
             Argument(
-                "--bars", "Parquet file: ts, open, high, low, close, volume, optional contract", "path", required=True
+                "--bars",
+                "Parquet file: ts, open, high, low, close, volume, optional contract; or a folder of such files",
+                "path",
+                required=True,
+                metavar="FILE|DIR",
             ),
-            Argument("--out", "folder for trades.csv and events.csv", "path", required=True, metavar="DIR"),
+            Argument(
+                "--out",
+                "folder for trades.csv, events.csv, equity.csv, equity.svg, run.json; one folder per file of a folder",
+                "path",
+                required=True,
+                metavar="DIR",
+            ),
             Argument("--params", "JSON file of strategy parameters (spec S13)", "path"),
             Argument("--from", "first trade date", "date"),
             Argument("--to", "last trade date", "date"),
             Argument("--front", "of overlapping contracts keep the one with more volume per trade date", "flag"),
             Argument("--snap", "round prices to the grid instead of refusing the file", "flag"),
             Argument("--symbol", "what is traded", choices=("NQ", "MNQ", "ES", "MES"), default="MNQ"),
+            Argument(
+                "--engine",
+                "compiled kernels, or the live engine bar by bar; both give the same rows",
+                choices=("compiled", "exact"),
+                default="compiled",
+            ),
+            Argument("--jobs", "files of a folder at a time (default: one per core)", "int"),
             JSON,
         ),
         object_output(
@@ -46,6 +63,9 @@ RESEARCH_VERBS: Final[tuple[Verb, ...]] = (
             net_usd=_TEXT,
             trades_path=_TEXT,
             events_path=_TEXT,
+            equity_path=_TEXT,
+            engine=_TEXT,
+            figures=_OBJECT,
         ),
         codes=(0, 2),
         detail="A backtest shows what the rules would have done; it proves no edge.",

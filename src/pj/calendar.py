@@ -212,11 +212,7 @@ def build_sessions(around_ns: int, overrides: Overrides) -> Sessions:
     day = datetime.fromtimestamp(around_ns / NS_PER_S, tz=CHICAGO).date()
     through = min(day + timedelta(days=DAYS_AFTER), overrides.verified_through)
     first = min(day, through) - timedelta(days=DAYS_BEFORE)
-    calendar = pandas_market_calendars.get_calendar(LIBRARY_CALENDAR)
-    frame = calendar.schedule(first.isoformat(), through.isoformat())
-    closes: dict[date, time_of_day | None] = {
-        stamp.date(): close.tz_convert(CHICAGO).time() for stamp, close in frame["market_close"].items()
-    }
+    closes = library_closes(first, through)
     closes |= {day: close for day, close in overrides.closes.items() if first <= day <= through}
     return Sessions(
         tuple(_session(day, close) for day, close in sorted(closes.items()) if close is not None),
@@ -226,6 +222,14 @@ def build_sessions(around_ns: int, overrides: Overrides) -> Sessions:
         f"pandas_market_calendars {pandas_market_calendars.__version__}",
         overrides.sha256,
     )
+
+
+def library_closes(first: date, through: date) -> dict[date, time_of_day | None]:
+    """Return when each trade date of [first, through] closes in Chicago, by the library. Imports pandas."""
+    import pandas_market_calendars
+
+    frame = pandas_market_calendars.get_calendar(LIBRARY_CALENDAR).schedule(first.isoformat(), through.isoformat())
+    return {stamp.date(): close.tz_convert(CHICAGO).time() for stamp, close in frame["market_close"].items()}
 
 
 def builder_command(path: Path, around_ns: int, overrides: Path | None = None) -> list[str] | None:

@@ -6,6 +6,7 @@ its reader must do.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import psutil
 import pytest
 
 from live.market import INSTRUMENTS
+from pj.calendar import CalendarError, Session, Sessions, builder_command, write_sessions
 from pj.channels.alerts import Alert, AlertCode, raise_alert, read_alerts
 from pj.channels.control import ControlCommand, ControlFile, ControlReader
 from pj.channels.fence import Fence, FenceLost, grant, read_fence
@@ -214,3 +216,32 @@ def test_a_torn_alert_loses_only_itself(run: RunDir) -> None:
             assert names == ["engine", "bridge", "scribe"]
         else:
             assert names == ["engine", *(["UNREADABLE"] if len(left) > size else []), "scribe"]
+
+
+def test_a_torn_or_flipped_schedule_opens_no_market_and_is_built_anew(run: RunDir) -> None:
+    path, open_ns = run.session_file, 1_795_000_000 * 1_000_000_000
+    day = Session(dt.date(2026, 11, 18), open_ns, open_ns + 3_600_000_000_000)
+    sessions = Sessions((day,), dt.date(2026, 11, 17), dt.date(2026, 11, 19), "now", "library", "sum")
+    write_sessions(path, sessions)
+    size = path.stat().st_size
+    for left in torn(path):
+        if len(left) < size - 1:  # the newline at the end is no part of it
+            with pytest.raises(CalendarError, match="no entry is sent without it"):
+                Sessions.load(path)
+            assert builder_command(path, open_ns) is not None
+    for at in flipped(path):
+        kept = path.read_bytes()[at : at + 1].isspace()  # blanks between the fields say nothing
+        if kept and _loads(path):
+            assert Sessions.load(path) == sessions
+            continue
+        with pytest.raises(CalendarError, match=r"sessions\.json cannot be used"):
+            Sessions.load(path)
+        assert builder_command(path, open_ns) is not None
+
+
+def _loads(path: Path) -> bool:
+    try:
+        Sessions.load(path)
+    except CalendarError:
+        return False
+    return True

@@ -27,6 +27,7 @@ from sim_webhook import NORMAL, Webhook
 from live.market import INSTRUMENTS, NS_PER_MIN, TickKind
 from live.params import Params
 from live.trading_day import at_minute_ns, day_start_ns
+from pj.calendar import Session, Sessions
 from pj.channels.csvlog import write_rows
 from pj.channels.fence import GrantFailed, grant
 from pj.channels.formats import HISTORY_COLUMNS, PriceText, history_row
@@ -478,14 +479,8 @@ class World:
 
     def _furnish(self) -> None:
         """Write the schedule and the history that the run begins with."""
-        day = {
-            "date": DAY.isoformat(),
-            "open_ns": day_start_ns(DAY),
-            "close_ns": at_minute_ns(DAY, 1380),
-            "early": False,
-        }
-        tree = {"format": 1, "calendar": "s", "library": "s", "built_at": "", "overrides_sha256": "", "sessions": [day]}
-        tree |= {"first": DAY.isoformat(), "through": DAY.isoformat()}
+        day = Session(DAY, day_start_ns(DAY), at_minute_ns(DAY, 1380))
+        tree = Sessions((day,), DAY, DAY).to_json()
         self.disk.put(str(self.run_dir.session_file), json.dumps(tree).encode())
         prices = PriceText(MNQ)
         rows = (history_row(bar, prices) for bar in self.plan.bars[:HISTORY_MIN])

@@ -22,12 +22,8 @@ _SEAL_BYTES: Final = len(_SEAL) + 10
 
 def sealed(row: dict[str, Any]) -> bytes:
     """Return ``row`` as one line that ends in a CRC-32 over the rest, so that no flipped bit passes for an order."""
-    return seal(json.dumps(row, separators=(",", ":"), ensure_ascii=False).encode()) + b"\n"
-
-
-def seal(body: bytes) -> bytes:
-    """Return a JSON object's text with a CRC-32 over it as its last field; ``unsealed`` reads it back."""
-    return body[:-1] + _SEAL + f"{zlib.crc32(body):08x}".encode() + b'"}'
+    body = json.dumps(row, separators=(",", ":"), ensure_ascii=False).encode()
+    return body[:-1] + _SEAL + f"{zlib.crc32(body):08x}".encode() + b'"}\n'
 
 
 def unsealed(line: bytes) -> dict[str, Any]:
@@ -54,8 +50,8 @@ def sealed_lines(data: bytes) -> list[bytes]:
 
 
 def append_row(path: Path, row: dict[str, Any]) -> None:
-    """Append ``row`` as one sealed line and return when it is on disk; raise Locked, WriteFailed."""
-    data = sealed(row)
+    """Append ``row`` as one line and return when it is on disk; raise Locked, WriteFailed."""
+    data = (json.dumps(row, separators=(",", ":"), ensure_ascii=False) + "\n").encode()
     with lock_file(path, LOCK_WAIT_S):
         fd = open_append_fd(path)
         try:

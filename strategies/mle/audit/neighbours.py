@@ -6,7 +6,7 @@ Prices of trading (tick, tick value, commission, slippage) are not steps of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
@@ -51,6 +51,9 @@ DISPLACEMENT_STEP: Final = Fraction(1, 20)
 FLAT_STEP_MIN: Final = 5
 _MINUTES_PER_DAY: Final = 1440
 
+Move = tuple[str, str, str, Params]
+"""A parameter, its old and its new value as text, and the whole moved set."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -69,7 +72,7 @@ class Step:
         return f"{self.parameter} {self.new} instead of {self.old}"
 
 
-def natural_steps(params: Params) -> Iterator[tuple[str, str, str, Params]]:
+def natural_steps(params: Params) -> Iterator[Move]:
     """Yield parameter, old value, new value and the whole set for each natural step that PJ-1 allows."""
     plain = params.to_dict()
     for name, old, values in _moves(plain):
@@ -80,10 +83,10 @@ def natural_steps(params: Params) -> Iterator[tuple[str, str, str, Params]]:
                 continue
 
 
-def neighbours_of(market: Market, params: Params, split: Split) -> tuple[Step, ...]:
-    """Return every natural neighbour with what it nets."""
+def neighbours_of(market: Market, moves: Iterable[Move], split: Split) -> tuple[Step, ...]:
+    """Return what each neighbour nets."""
     found = []
-    for name, old, new, moved in natural_steps(params):
+    for name, old, new, moved in moves:
         daily = market.daily(moved)
         nets = (int(daily[part].sum()) for part in (split.fit, split.hold, split.judged))
         found.append(Step(name, old, new, *nets))

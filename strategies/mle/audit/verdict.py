@@ -117,6 +117,10 @@ def _usd(cents: float) -> str:
     return f"{'-' if cents < 0 else ''}${abs(cents) / 100:,.2f}"
 
 
+def _many(count: int, thing: str) -> str:
+    return f"{count:,} {thing}{'s' if count != 1 else ''}"
+
+
 def _trades(facts: Facts) -> Criterion:
     name, words, limit = "hold_trades", "enough held-out trades to judge by", f">= {MIN_HOLD_TRADES}"
     said = f"{facts.hold_trades} trades on {facts.hold_days} held-out dates"
@@ -153,21 +157,21 @@ def _dsr(facts: Facts) -> Criterion:
         return _open(name, words, limit, facts.why[field_name])
     number = min(facts.dsr_fit, facts.dsr_hold)
     said = (
-        f"fitted {facts.dsr_fit:.4f} for {facts.trials} trials (effective {facts.effective_trials:.1f}),"
-        f" held out {facts.dsr_hold:.4f} for {facts.looks} look{'s' if facts.looks != 1 else ''}"
+        f"fitted {facts.dsr_fit:.4f} for {_many(facts.trials, 'trial')} (effective {facts.effective_trials:.1f}),"
+        f" held out {facts.dsr_hold:.4f} for {_many(facts.looks, 'look')}"
     )
     return _ended(name, words, number, limit, number >= MIN_DSR, said)
 
 
 def _pbo(facts: Facts) -> Criterion:
-    name, limit = "pbo", f"< {MAX_PBO}, and the median Sharpe of the chosen > 0"
-    words = "the best of the past is not a coin toss in the future (CSCV on the fitted dates)"
+    name, limit = "pbo", f"< {MAX_PBO}"
+    words = "the best of one half of the fitted dates is no coin toss in the other half (CSCV), and earns there"
     if facts.pbo_oos_sharpe is None or (facts.pbo is None and facts.trials > 1):
         return _open(name, words, limit, facts.why["pbo"])
     middle = f"median Sharpe of the chosen in the other half {facts.pbo_oos_sharpe:.4f} a day"
     if facts.pbo is None:
         said = f"one configuration, so nothing was chosen; {middle}"
-        return _ended(name, words, 0.0, limit, facts.pbo_oos_sharpe > 0, said)
+        return _ended(name, words, None, limit, facts.pbo_oos_sharpe > 0, said)
     met = facts.pbo < MAX_PBO and facts.pbo_oos_sharpe > 0
     return _ended(name, words, facts.pbo, limit, met, f"probability of overfitting {facts.pbo:.3f}; {middle}")
 

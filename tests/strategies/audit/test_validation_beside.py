@@ -71,7 +71,7 @@ def test_a_parameter_at_its_edge_has_one_neighbour() -> None:
 
 
 def test_neighbours_are_runs_of_their_own() -> None:
-    found = neighbours_of(Market(TAPE, "MNQ"), PARAMS, SPLIT)
+    found = neighbours_of(Market(TAPE, "MNQ"), natural_steps(PARAMS), SPLIT)
     one = next(step for step in found if step.name == "swing_n 16 instead of 15")
     daily = Market(TAPE, "MNQ").daily(replace(PARAMS, swing_n=16))
     assert one.fit_net_cents == daily[SPLIT.fit].sum()

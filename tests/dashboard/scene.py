@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pj.channels.jsonl import seal
 from pj.channels.rundir import RunDir
 from pj.channels.stats import Stats
 from pj.dashboard.audit import TickCount
@@ -99,7 +100,7 @@ def write_scene(root: Path, instrument: Instrument, *, beat_ns: int | None = Non
     for name, gauges in GAUGES.items():
         own = {"process": name, "pid": 800, "instance": "token", "started_ns": 1, "beat_seq": 77, "phase": "RUNNING"}
         row = own | {"beat_ns": time.time_ns() if beat_ns is None else beat_ns} | gauges
-        folder.state(name).write_text(json.dumps(row))
+        folder.state(name).write_bytes(seal(json.dumps(row).encode()))
     lines = [f"2026-04-15T{deed[:8]}.000Z INFO {deed[10:]}" for deed in DEEDS]
     folder.logs.joinpath("sentinel.log").write_text("\n".join([*lines, "2026-04-15T13:31:02.000Z INFO CHECK x=1", ""]))
     return folder

@@ -45,7 +45,7 @@ class SendLimits:
     """Keep the three windows of one route."""
 
     def __init__(self, per_min: int = 60, per_hour: int = 500, entries_per_hour: int = 30) -> None:
-        """Start empty; ``restore`` brings back what the journal remembers."""
+        """Start empty; the engine counts what the journal remembers at its start (``Startup``)."""
         self._minute = RollingCount("requests-per-min", per_min, NS_PER_MIN)
         self._hour = RollingCount("requests-per-hour", per_hour, NS_PER_HOUR)
         self._entries = RollingCount("entries-per-hour", entries_per_hour, NS_PER_HOUR)

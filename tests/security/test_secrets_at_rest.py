@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,9 @@ def test_a_keyring_that_is_missing_or_locked_is_one_sentence(folder: Path) -> No
     (folder / "library" / "keyring.py").write_text("raise ImportError('no keyring')\n")
     missing = ask(folder, installed=False, PJ__KEYRING="true")
     assert missing[0].startswith("keyring is true, but the library keyring is not installed; run '")
-    assert "-m pip install --require-hashes -r requirements/keyring.txt' in the checkout" in missing[0]
+    assert " --no-deps --require-hashes -r requirements/keyring.txt' in the checkout" in missing[0]
+    assert ("-m pip install" in missing[0]) == (find_spec("pip") is not None), "an environment made by uv has no pip"
+    assert sys.executable in missing[0]
 
 
 def test_a_secret_of_the_keyring_is_masked_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Final
 
 from pj.settings_text import ConfigError
@@ -57,9 +58,8 @@ def from_keyring(variable: str) -> str:
         keyring: Any = import_module("keyring")
     except ImportError:
         raise ConfigError(
-            "keyring is true, but the library keyring is not installed; run"
-            f" '{sys.executable} -m pip install --require-hashes -r requirements/keyring.txt' in the checkout,"
-            " or set keyring: false and use .env"
+            f"keyring is true, but the library keyring is not installed; run '{_installer()} --no-deps"
+            " --require-hashes -r requirements/keyring.txt' in the checkout, or set keyring: false and use .env"
         ) from None
     try:
         return str(keyring.get_password(KEYRING_SERVICE, variable) or "")
@@ -68,6 +68,13 @@ def from_keyring(variable: str) -> str:
         raise ConfigError(
             f"the operating system's keyring does not answer ({kind}); unlock it, or set keyring: false and use .env"
         ) from None
+
+
+def _installer() -> str:
+    """Return the command that installs into this environment; one made by uv has no pip."""
+    if find_spec("pip") is not None:
+        return f"{sys.executable} -m pip install"
+    return f"uv pip install --python {sys.executable}"
 
 
 def is_no_path(text: str) -> bool:

@@ -1,10 +1,11 @@
-"""Let the tests of this folder import the oracle and its tapes, which are no test modules themselves."""
+"""Let the tests of this folder import its helpers, the oracle and its tapes, which are no test modules."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-ORACLE = str(Path(__file__).resolve().parents[1] / "oracle")
-if ORACLE not in sys.path:
-    sys.path.insert(0, ORACLE)
+HERE = Path(__file__).resolve().parent
+for folder in (str(HERE), str(HERE.parent / "oracle")):
+    if folder not in sys.path:
+        sys.path.insert(0, folder)

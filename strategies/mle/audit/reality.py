@@ -122,7 +122,10 @@ def _stepdown(
     maxima: Floats,
     size: float,
 ) -> Ints:
-    """Return the columns rejected by StepM: take out what is beyond the rest's chance until nothing more is."""
+    """Return the columns rejected by StepM: take out what is beyond the rest's chance until nothing more is.
+
+    Every column is recentred by its mean, as Romano and Wolf 2005 do; arch recentres as SPA does.
+    """
     active = moving.copy()
     draws = maxima.shape[0]
     highest = np.sort(maxima[:, 3])

@@ -160,6 +160,10 @@ def test_sign_permutation_equals_every_flip() -> None:
     assert p == sign_permutation(r, 100_000, seed=3) != sign_permutation(r, 100_000, seed=4)
 
 
+def test_the_least_p_counts_the_real_sides_among_the_draws() -> None:
+    assert sign_permutation([1.0] * 60, 200) == 1 / 201
+
+
 def test_flipping_days_together_is_flipping_their_sums() -> None:
     r, days = [1.0, 2.0, -0.5, 3.0, 1.0], [7, 7, 8, 9, 9]
     assert sign_permutation(r, 5000, groups=days) == sign_permutation([3.0, -0.5, 4.0], 5000)

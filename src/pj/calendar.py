@@ -8,6 +8,7 @@ Beyond the days that the file covers the calendar answers closed, CALENDAR_HORIZ
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -34,7 +35,7 @@ DAYS_BEFORE: Final = 14
 DAYS_AFTER: Final = 42
 #: Rebuild when fewer days than this are left, so that a weekend with holidays never meets the horizon.
 DAYS_LEFT: Final = 14
-FORMAT: Final = 1
+FORMAT: Final = 2
 FLAT_BEFORE_MIN: Final = 5
 
 
@@ -79,6 +80,8 @@ class Sessions:
         """Return the schedule from the file's JSON; raise ValueError, KeyError or TypeError when malformed."""
         if tree["format"] != FORMAT:
             raise ValueError(f"format {tree['format']} is not {FORMAT}")
+        if tree["sha256"] != _sum(tree):
+            raise ValueError("its checksum does not fit: it was changed since it was written")
         rows = tuple(
             Session(date.fromisoformat(row["date"]), int(row["open_ns"]), int(row["close_ns"]), bool(row["early"]))
             for row in tree["sessions"]
@@ -96,8 +99,8 @@ class Sessions:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the file's JSON."""
-        return {
+        """Return the file's JSON, which carries a checksum: one flipped digit could open a closed market."""
+        tree = {
             "format": FORMAT,
             "calendar": LIBRARY_CALENDAR,
             "library": self.library,
@@ -110,6 +113,7 @@ class Sessions:
                 for s in self.sessions
             ],
         }
+        return tree | {"sha256": _sum(tree)}
 
     def covers(self, ns: int) -> bool:
         """Tell whether the schedule knows about this moment."""
@@ -212,11 +216,7 @@ def build_sessions(around_ns: int, overrides: Overrides) -> Sessions:
     day = datetime.fromtimestamp(around_ns / NS_PER_S, tz=CHICAGO).date()
     through = min(day + timedelta(days=DAYS_AFTER), overrides.verified_through)
     first = min(day, through) - timedelta(days=DAYS_BEFORE)
-    calendar = pandas_market_calendars.get_calendar(LIBRARY_CALENDAR)
-    frame = calendar.schedule(first.isoformat(), through.isoformat())
-    closes: dict[date, time_of_day | None] = {
-        stamp.date(): close.tz_convert(CHICAGO).time() for stamp, close in frame["market_close"].items()
-    }
+    closes = library_closes(first, through)
     closes |= {day: close for day, close in overrides.closes.items() if first <= day <= through}
     return Sessions(
         tuple(_session(day, close) for day, close in sorted(closes.items()) if close is not None),
@@ -226,6 +226,14 @@ def build_sessions(around_ns: int, overrides: Overrides) -> Sessions:
         f"pandas_market_calendars {pandas_market_calendars.__version__}",
         overrides.sha256,
     )
+
+
+def library_closes(first: date, through: date) -> dict[date, time_of_day | None]:
+    """Return when each trade date of [first, through] closes in Chicago, by the library. Imports pandas."""
+    import pandas_market_calendars
+
+    frame = pandas_market_calendars.get_calendar(LIBRARY_CALENDAR).schedule(first.isoformat(), through.isoformat())
+    return {stamp.date(): close.tz_convert(CHICAGO).time() for stamp, close in frame["market_close"].items()}
 
 
 def builder_command(path: Path, around_ns: int, overrides: Path | None = None) -> list[str] | None:
@@ -285,6 +293,12 @@ def ensure_sessions(path: Path, around_ns: int, overrides: Path | None = None) -
         words = (done.stderr.strip() or "no message").splitlines()[-1]
         raise CalendarError(f"the session builder ended with code {done.returncode}: {words}")
     return Sessions.load(path)
+
+
+def _sum(tree: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the schedule's JSON without the sum itself."""
+    rest = {name: value for name, value in tree.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def write_sessions(path: Path, sessions: Sessions) -> None:

@@ -35,6 +35,7 @@ USER_ERRORS: Final = {
     "pj.sheets.client.SheetFailure": 3,
     "live.params.ParamsError": 2,
     "strategies.mle.bar_file.BacktestInputError": 2,
+    "pj.store.raw_bars.StoreError": 2,
 }
 
 

@@ -20,6 +20,7 @@ from pj.channels.appender import FormatMismatch
 from pj.channels.control import ControlAnswer, ControlCommand, ControlFile, ControlReader
 from pj.channels.csvlog import CsvLog, CsvParser, read_rows, write_rows
 from pj.channels.formats import BadCell, PriceText
+from pj.channels.jsonl import unsealed
 from pj.channels.stats import StatsWriter, read_stats
 
 MNQ = INSTRUMENTS["MNQ"]
@@ -91,7 +92,7 @@ def test_a_command_is_read_once_and_its_answer_comes_back(tmp_path):
     assert file.wait_answer(command_id, 0.0) is None
     file.answer(command_id, ok=True, text="bridge restarted", ts_ns=6)
     assert file.wait_answer(command_id, 1.0) == ControlAnswer(command_id, 6, ok=True, text="bridge restarted")
-    assert json.loads(file.path.read_text().splitlines()[0]) == {
+    assert unsealed(file.path.read_bytes().splitlines()[0]) == {
         "id": command_id, "ts_ns": 5, "verb": "restart", "args": ["bridge"], "from": "cli",
     }  # fmt: skip
     reader.close()

@@ -6,6 +6,7 @@ its reader must do.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 from collections.abc import Iterator
@@ -15,8 +16,9 @@ import psutil
 import pytest
 
 from live.market import INSTRUMENTS
-from pj.channels.alerts import Alert, raise_alert, read_alerts
-from pj.channels.control import ControlCommand, ControlFile
+from pj.calendar import CalendarError, Session, Sessions, builder_command, write_sessions
+from pj.channels.alerts import Alert, AlertCode, raise_alert, read_alerts
+from pj.channels.control import ControlCommand, ControlFile, ControlReader
 from pj.channels.fence import Fence, FenceLost, grant, read_fence
 from pj.channels.rundir import RunDir
 from pj.channels.stats import StatsWriter, read_stats
@@ -116,10 +118,18 @@ def test_a_torn_switch_still_stands(run: RunDir, name: str, word: str) -> None:
         assert entry_forbidden(run) == word
 
 
-def test_torn_stats_say_nothing(run: RunDir) -> None:
-    StatsWriter(run.state("engine"), "engine", "x").beat("RUNNING", position=1, ratio=0.5)
-    for _ in torn(run.state("engine")):
-        assert read_stats(run.state("engine")) is None
+def test_torn_or_flipped_stats_say_nothing(run: RunDir) -> None:
+    """Derived: such a file is STALE to the engine and a missed beat to the Sentinel, and the next beat replaces it."""
+    path = run.state("bridge")
+    writer = StatsWriter(path, "bridge", "x")
+    writer.beat("RUNNING", market_data_type=3, server_offset_s=9, position=-1, ratio=0.5)
+    for _ in torn(path):
+        assert read_stats(path) is None
+    for _ in flipped(path):
+        assert read_stats(path) is None, "delayed data must not pass for live by one bit"
+    writer.beat("RUNNING")
+    found = read_stats(path)
+    assert found is not None and found.beat_seq == 2 and "crc32" not in found.gauges
 
 
 def test_torn_or_flipped_sheet_marks_are_no_marks(run: RunDir) -> None:
@@ -135,7 +145,7 @@ def test_torn_or_flipped_sheet_marks_are_no_marks(run: RunDir) -> None:
         assert found is None or byte == size - 1
 
 
-def test_a_torn_record_of_children_is_trusted_only_if_the_machine_was_started_since(run: RunDir) -> None:
+def test_a_torn_or_flipped_record_of_children_is_trusted_only_if_the_machine_was_started_since(run: RunDir) -> None:
     path = run.state_folder / "children.json"
     record = BirthRecord(path)
     record.update([("engine", os.getpid(), "token")])
@@ -147,6 +157,9 @@ def test_a_torn_record_of_children_is_trusted_only_if_the_machine_was_started_si
             read_births(path)
         os.utime(path, (old, old))
         assert read_births(path) == []
+    for _ in flipped(path):
+        with pytest.raises(OrphanTrouble, match="then remove the file"):
+            read_births(path)
     os.utime(path, (old, old))
     assert isinstance(read_births(path)[0], Birth), "a whole record counts whatever its age"
 
@@ -164,11 +177,71 @@ def test_a_torn_control_row_loses_only_itself(run: RunDir) -> None:
         assert verbs == ["halt", "arm"] or left.endswith(b"}")
 
 
+def test_a_flipped_bit_in_the_control_file_makes_no_command(run: RunDir) -> None:
+    control = ControlFile(run.control)
+    for verb in ("halt", "arm", "resume"):
+        control.send(verb, ["a"], sender="ann", ts_ns=1)
+    control.answer("7", ok=False, text="no", ts_ns=2)
+    written = control.rows()
+    data = run.control.read_bytes()
+    for at in flipped(run.control):
+        reader = ControlReader(run.control, from_end=False)
+        found = reader.poll()
+        lost = {data[:at].count(10)} | ({data[:at].count(10) + 1} if data[at] == 10 else set())
+        assert found == [row for number, row in enumerate(written) if number not in lost], at
+        assert reader.bad + (at == len(data) - 1) >= 1
+        reader.close()
+
+
+def test_a_flipped_alert_is_told_as_lost_and_never_as_another(run: RunDir) -> None:
+    for number, name in enumerate(("engine", "bridge", "scribe")):
+        raise_alert(run.alerts, Alert(number, "LEFT", name, "it ended"))
+    whole = read_alerts(run.alerts)
+    for at in flipped(run.alerts):
+        found = read_alerts(run.alerts)
+        kept = [alert for alert in found if alert.code != AlertCode.UNREADABLE]
+        assert all(alert in whole for alert in kept) and len(kept) >= 1
+        (lost,) = (alert for alert in found if alert.code == AlertCode.UNREADABLE)
+        assert "from the end of" in lost.text and "is damaged" in lost.text, at
+
+
 def test_a_torn_alert_loses_only_itself(run: RunDir) -> None:
     raise_alert(run.alerts, Alert(1, "LEFT", "engine", "it ended"))
     size = run.alerts.stat().st_size
     raise_alert(run.alerts, Alert(2, "LEFT", "bridge", "it ended"))
     for left in torn(run.alerts, size):
         raise_alert(run.alerts, Alert(3, "LEFT", "scribe", "it ended"))
-        names = [alert.name for alert in read_alerts(run.alerts)]
-        assert names == ["engine", "scribe"] or (names == ["engine", "bridge", "scribe"] and left.endswith(b"}"))
+        names = [alert.name or alert.code for alert in read_alerts(run.alerts)]
+        if left.endswith(b'"}'):  # all but the newline was there: it is closed by one
+            assert names == ["engine", "bridge", "scribe"]
+        else:
+            assert names == ["engine", *(["UNREADABLE"] if len(left) > size else []), "scribe"]
+
+
+def test_a_torn_or_flipped_schedule_opens_no_market_and_is_built_anew(run: RunDir) -> None:
+    path, open_ns = run.session_file, 1_795_000_000 * 1_000_000_000
+    day = Session(dt.date(2026, 11, 18), open_ns, open_ns + 3_600_000_000_000)
+    sessions = Sessions((day,), dt.date(2026, 11, 17), dt.date(2026, 11, 19), "now", "library", "sum")
+    write_sessions(path, sessions)
+    size = path.stat().st_size
+    for left in torn(path):
+        if len(left) < size - 1:  # the newline at the end is no part of it
+            with pytest.raises(CalendarError, match="no entry is sent without it"):
+                Sessions.load(path)
+            assert builder_command(path, open_ns) is not None
+    for at in flipped(path):
+        kept = path.read_bytes()[at : at + 1].isspace()  # blanks between the fields say nothing
+        if kept and _loads(path):
+            assert Sessions.load(path) == sessions
+            continue
+        with pytest.raises(CalendarError, match=r"sessions\.json cannot be used"):
+            Sessions.load(path)
+        assert builder_command(path, open_ns) is not None
+
+
+def _loads(path: Path) -> bool:
+    try:
+        Sessions.load(path)
+    except CalendarError:
+        return False
+    return True

@@ -8,12 +8,13 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pj.calendar import Session, Sessions, write_sessions
 from pj.channels.stats import read_stats
 from pj.ibkr.bridge import LEAVE_S
 from pj.supervision.silence import Beat, SilenceMeter
@@ -48,10 +49,9 @@ class Scene:
     def calendar(self, opens: str, closes: str) -> None:
         """Write the session file: one trade date that trades from ``opens`` to ``closes`` (UTC)."""
         edge = [int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * NS for text in (opens, closes)]
-        row = {"date": "2026-04-15", "open_ns": edge[0], "close_ns": edge[1], "early": False}
-        tree = {"format": 1, "sessions": [row], "first": "2026-04-15", "through": "2026-04-15"}
-        tree |= dict.fromkeys(("built_at", "library", "overrides_sha256"), "")
-        (self.run.run_dir / "state" / "sessions.json").write_text(json.dumps(tree))
+        day = date(2026, 4, 15)
+        written = Sessions((Session(day, edge[0], edge[1]),), day, day)
+        write_sessions(self.run.run_dir / "state" / "sessions.json", written)
 
     def start(self) -> Any:
         self.gateway = self.run.gateway("--control-port", str(self._port))

@@ -6,7 +6,6 @@ engine meets exactly the files a bridge would give it, only faster.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -22,6 +21,7 @@ from typing import Any
 from live.market import INSTRUMENTS, NS_PER_MIN, NS_PER_S, Bar, Instrument, TickKind
 from live.records import EVENT_COLUMNS, TRADE_COLUMNS
 from live.trading_day import at_minute_ns, day_start_ns, minute_of_wall, trade_date
+from pj.calendar import Session, Sessions, write_sessions
 from pj.channels.csvlog import read_rows, write_rows
 from pj.channels.daytape import DayTape
 from pj.channels.formats import BAR_COLUMNS, HISTORY_COLUMNS, TAPE_COLUMNS, PriceText, history_row, parse_bar
@@ -86,21 +86,8 @@ class World:
     def day_sessions(self, *, closed: bool = False) -> None:
         """Write the schedule: both trade dates open as usual, or nothing open."""
         days = sorted({trade_date(bar.ts_ns) for bar in self.bars})
-        rows = [
-            {"date": d.isoformat(), "open_ns": day_start_ns(d), "close_ns": at_minute_ns(d, 1380), "early": False}
-            for d in (days[:1] if closed else days)
-        ]
-        tree = {
-            "format": 1,
-            "calendar": "test",
-            "library": "test",
-            "built_at": "",
-            "overrides_sha256": "",
-            "first": days[0].isoformat(),
-            "through": days[-1].isoformat(),
-            "sessions": rows,
-        }
-        self.run.session_file.write_text(json.dumps(tree))
+        rows = [Session(d, day_start_ns(d), at_minute_ns(d, 1380)) for d in (days[:1] if closed else days)]
+        write_sessions(self.run.session_file, Sessions(tuple(rows), days[0], days[-1]))
 
     def env(self) -> dict[str, str]:
         plain = {name: value for name, value in os.environ.items() if not name.startswith("PJ_")}

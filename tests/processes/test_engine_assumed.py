@@ -71,11 +71,19 @@ def test_a_known_entry_is_owed_none() -> None:
 )
 def test_a_restart_sends_what_is_still_owed(sent: list[str], due: list[str]) -> None:
     clock, engine = Time(), pending_engine()
-    lines = [line("INTENT", KEY), line("UNKNOWN", KEY), *(line("INTENT", STEM + leg) for leg in sent)]
+    lines = [line("INTENT", KEY), line("UNKNOWN", KEY)]
+    lines += [line(kind, STEM + leg) for leg in sent for kind in ("INTENT", "ACKED")]
     clock.assumed.restore(engine, lines)
     assert clock.assumed.doubted
     assert clock.due(0) == due[:1]
     assert clock.due(60) == due[1:]
+
+
+def test_an_exit_that_was_intended_and_perhaps_never_left_is_owed_under_a_new_key() -> None:
+    clock, engine = Time(), pending_engine()
+    lines = [line("INTENT", KEY), line("UNKNOWN", KEY), line("INTENT", f"{STEM}EXIT0")]
+    clock.assumed.restore(engine, lines)
+    assert [clock.due(0), clock.due(60)] == [["EXIT01"], ["EXIT02", "EXIT03"]]
 
 
 def test_an_old_unknown_entry_is_left_to_the_operator() -> None:

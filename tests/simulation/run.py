@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2])]
 
-from sim_world import ROUTES, World, run_seed  # noqa: E402 - the folder is on the path only now
+from sim_world import ROUTES, SIDE_ROUTES, World, route_of, run_seed  # noqa: E402 - the folder is on the path only now
 
 SHOWN = 25
 
@@ -42,17 +42,19 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--route", choices=ROUTES, action="append", help="only this route (default: all of them)")
+    parser.add_argument(
+        "--route", choices=(*ROUTES, *SIDE_ROUTES), action="append", help="only this route (default: all of them)"
+    )
     parser.add_argument("--story", action="store_true", help="print the whole event log of each seed")
     arguments = parser.parse_args()
     seeds = range(arguments.first, arguments.first + arguments.seeds)
-    routes = arguments.route or list(ROUTES)
+    named = arguments.route
     if arguments.story:
         for seed in seeds:
-            for route in routes:
+            for route in named or [route_of(seed)]:
                 print("\n".join(run_seed(seed, route=route).story))
     begin, bad, simulated = time.perf_counter(), [], 0.0
-    jobs = [(seed, routes[seed % len(routes)]) for seed in seeds]
+    jobs = [(seed, named[seed % len(named)] if named else route_of(seed)) for seed in seeds]
     with multiprocessing.Pool(arguments.jobs) as pool:
         for seed, route, failures, seconds, _digest in pool.imap(live, jobs, chunksize=4):
             simulated += seconds

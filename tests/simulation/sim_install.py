@@ -29,8 +29,10 @@ from pj.channels import wake as wake_module
 from pj.ibkr import order_inbox
 from pj.ibkr.position_truth import PositionTruth
 from pj.processes import run_live_engine
-from pj.processes.engine import assumed as assumed_module
 from pj.processes.engine import shell as shell_module
+from pj.processes.engine.assumed import AssumedPosition
+from pj.processes.engine.handed import HandedOver
+from pj.processes.engine.manual import ManualPosition
 
 if TYPE_CHECKING:
     from sim_time import Batons
@@ -131,8 +133,8 @@ class Installation:
         self.patch(run_live_engine, "Shell", partial(shell_of, world))
         self.patch(run_live_engine, "_stop_on_signals", lambda _shell: None)
         self.patch(run_live_engine, "sys", Quiet())
-        self.patch(assumed_module.AssumedPosition.__init__, "__defaults__", (sim_time.monotonic,))
-        self.patch(PositionTruth.__init__, "__defaults__", (sim_time.monotonic,))
+        for timed in (AssumedPosition, ManualPosition, HandedOver, PositionTruth):
+            self.patch(timed.__init__, "__defaults__", (sim_time.monotonic,))
         self.patch(wake_module, "Notifier", OrdersNotifier)
         self.patch(order_inbox, "POLL_S", 10.0)  # it is told of each change; the poll is only the fallback
         self.patch(SecretUrl, "guard_logs", lambda _self: None)

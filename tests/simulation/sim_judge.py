@@ -51,6 +51,7 @@ class Judge:
         self.left: set[str] = set()
         self.numbers: dict[int, tuple[str, str]] = {}
         self.human = False
+        self.doubted_ns = 0
         self.contracts: dict[str, str] = {}
         self.lines: list[JournalLine] = []
         self._failed_ends = 0
@@ -109,8 +110,13 @@ class Judge:
             self.fail(f"entry {key} left while {forbidden} stands")
         if contract and contract != world.contract and world.rolled_ns < world.scheduler.now - ROLL_NS:
             self.fail(f"entry {key} was sent in {contract} long after the roll to {world.contract}")
+        if world.paper:
+            self.fail(f"{key} was sent on the paper route")
         self._limits(key)
-        self._doubts(key)
+        if world.blind:
+            self._unresolved(key)
+        else:
+            self._doubts(key)
         self.entries[key] = world.scheduler.now
 
     def _intent_is_durable(self, key: str) -> bool:
@@ -134,10 +140,10 @@ class Judge:
         if recent >= params.max_orders_hour:
             self.fail(f"entry {key} is number {recent + 1} within an hour, the limit is {params.max_orders_hour}")
         filled = {fill.key for fill in world.account.fills if fill.leg == ENTRY and fill.at_ns < now - SEEN_NS}
-        if len(filled) >= params.max_trades_day:
+        if not world.blind and len(filled) >= params.max_trades_day:
             self.fail(f"entry {key} follows {len(filled)} trades of the day, the limit is {params.max_trades_day}")
         money = self._realised_cents(now - SEEN_NS)
-        if money <= -params.max_daily_loss_cents:
+        if not world.blind and money <= -params.max_daily_loss_cents:
             self.fail(f"entry {key} was sent {money} cents into a day whose limit is {params.max_daily_loss_cents}")
 
     def _doubts(self, key: str) -> None:
@@ -152,6 +158,11 @@ class Judge:
             self.fail(f"entry {key} was sent while the account holds {world.account.held():+d}")
         if not world.bridge.sees and world.bridge.since_ns < world.scheduler.now - 2 * S and world.bridge.alive:
             self.fail(f"entry {key} was sent while nobody sees the account")
+
+    def _unresolved(self, key: str) -> None:
+        """Fail when an entry's fate is unknown and nobody has said since what the account holds (pj1 S8)."""
+        if self.doubted_ns > self.world.stated_ns:
+            self.fail(f"entry {key} was sent although nobody knows what became of an earlier one")
 
     def _realised_cents(self, until_ns: int) -> int:
         """Return what our closed round trips brought by the broker's own fills."""
@@ -194,13 +205,15 @@ class Judge:
 
     def journaled(self, data: bytes) -> None:
         """Judge a line at the moment the engine writes it: nobody may be told that something is gone which is there."""
+        if b'"type":"UNKNOWN"' in data and b':ENTRY"' in data:
+            self.doubted_ns = self.world.scheduler.now
         if b'"type":"ALARM"' not in data:
             return
         world = self.world
         code = next((code for code in GONE if f'"code":"{code}"'.encode() in data), "")
         since = world.scheduler.now - STEADY_NS
         moved = max((fill.at_ns for fill in world.account.fills), default=0)
-        if code and world.account.held() and moved < since and world.bridge.steady_since(since):
+        if code and not world.blind and world.account.held() and moved < since and world.bridge.steady_since(since):
             self.fail(f"{code} is told while the account has held {world.account.held():+d} for long")
 
     def answered(self, data: bytes) -> None:
@@ -216,7 +229,7 @@ class Judge:
     def _false_alarms(self, alarms: Counter[str]) -> None:
         """Fail when the engine halted for an overfill or a reversal that the broker never had."""
         told = {"OVERFILL", "REVERSED"} & set(alarms)
-        if not told or self.human or "stale" in self.world.plan.kinds:
+        if not told or self.world.blind or self.human or "stale" in self.world.plan.kinds:
             return
         held: dict[str, int] = {}
         for fill in self.world.account.fills:
@@ -246,14 +259,27 @@ class Judge:
         if mismatch and not self.world.power_cuts:  # what a power cut took may be missed, and stops entries for the day
             self.fail(f"a start could not replay the journal: {mismatch[0].data['text']}"[:400])
         alarms = Counter(str(line.data.get("code")) for line in lines if line.type == "ALARM")
-        self._false_alarms(alarms)
-        self._position_agrees(shell, alarms)
-        self._nothing_works(shell, alarms)
-        self._orders_are_explained(lines)
-        self._money_agrees(lines, alarms)
+        if self.world.paper:
+            self._paper_stays_inside(lines)
+        else:
+            self._false_alarms(alarms)
+            self._position_agrees(shell, alarms)
+            self._nothing_works(shell, alarms)
+            self._orders_are_explained(lines)
+            self._money_agrees(lines, alarms)
         if not mismatch:
             self._replays(shell.engine)
         self._is_bounded(shell.engine)
+
+    def _paper_stays_inside(self, lines: list[JournalLine]) -> None:
+        """Fail when paper intended or sent anything, or booked more trades than the day allows."""
+        if self.left or any(line.type in {"INTENT", "SENT"} for line in lines):
+            self.fail("the paper route had something to send")
+        booked = [line for line in lines if line.type == "TRADE"]
+        if len(booked) > self.world.params.max_trades_day:
+            self.fail(f"paper booked {len(booked)} trades, the limit is {self.world.params.max_trades_day}")
+        if len({line.data["trade_id"] for line in booked}) != len(booked):
+            self.fail("a paper trade was booked twice")
 
     def _lines(self) -> list[JournalLine]:
         run = self.world.run_dir
@@ -270,14 +296,14 @@ class Judge:
         position = engine.desk.position
         believed = 0 if position is None else position.signal.side * engine.desk.order.left
         spread = len([qty for qty in account.positions.values() if qty]) > 1
-        if account.held() == believed == 0 and not spread:
-            return
+        if (account.held() == believed == 0 and not spread) or (self.human and self.world.blind):
+            return  # what a human does where there is no source, nobody can see
         if not self._stopped(shell, alarms):
             self.fail(f"the account holds {account.held():+d}, the engine believes {believed:+d} and doubts nothing")
 
     def _nothing_works(self, shell: Any, alarms: Counter[str]) -> None:
         engine, account = shell.engine, self.world.account
-        working = account.working()
+        working = [] if self.human and self.world.blind else account.working()
         if not account.held() and working and not self._stopped(shell, alarms):
             legs = [f"{one.leg} {one.key}" for one in working]
             self.fail(f"the account is flat, but orders work there: {legs}")
@@ -302,7 +328,7 @@ class Judge:
             if (
                 line.type == "INTENT"
                 and line.data["order"] != "ENTRY"
-                and line.data["key"] not in self.left
+                and not self._left_or_followed(str(line.data["key"]))
                 and not late
             ):
                 self.fail(f"{line.data['key']} was intended and never left")
@@ -310,9 +336,15 @@ class Judge:
             if call.body["extras"]["key"] not in intents:
                 self.fail(f"{call.body['extras']['key']} was sent, the journal knows no INTENT of it")
 
+    def _left_or_followed(self, key: str) -> bool:
+        """Tell whether an exit left, or, where exits are owed on suspicion, another of its trade stands for it."""
+        stem = key.rpartition(":")[0]
+        others = any(one.startswith(stem + ":EXIT") for one in self.left)
+        return key in self.left or (self.world.blind and others)
+
     def _money_agrees(self, lines: list[JournalLine], alarms: Counter[str]) -> None:
         """Compare the booked trades with the broker's fills, where nothing was estimated."""
-        if self.human or DOUBTFUL & set(alarms):
+        if self.world.blind or self.human or DOUBTFUL & set(alarms):
             return
         stems = {}
         for line in lines:
@@ -334,7 +366,8 @@ class Judge:
     def _replays(self, engine: Engine) -> None:
         """Step a fresh engine through what the files recorded: it must stand where the living one stands."""
         world = self.world
-        fresh = Engine(world.params, world.run_dir.instrument, Route.BROKER, engine.desk.rules)
+        route = Route.SIMULATED if world.paper else Route.BROKER
+        fresh = Engine(world.params, world.run_dir.instrument, route, engine.desk.rules)
         for day in world.run_dir.days():
             recorded = read_day(world.run_dir, day, world.bridge.prices)
             replay(fresh, recorded, lambda _commands, _count: None)

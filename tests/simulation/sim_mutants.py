@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from live import broker_verdicts, reconciliation
 from live.broker_desk import BrokerDesk
-from live.broker_watch import DeskRules
+from live.broker_verdicts import Verdicts
 from live.commands import ClosePosition, PlaceBracket
 from live.risk_guard import RiskGuard
 from pj.brokers.dispatcher import Dispatcher
@@ -24,7 +24,9 @@ from pj.channels.journal import Journal
 from pj.ibkr.order_book import OrderBook
 from pj.ibkr.placed import PlacedLedger
 from pj.processes.engine import core as core_module
+from pj.processes.engine import shell as shell_module
 from pj.processes.engine import startup as startup_module
+from pj.processes.engine.assumed import AssumedPosition
 from pj.processes.engine.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -103,7 +105,8 @@ def executions_counted_twice(patch: Callable[..., None]) -> None:
 
 def human_position_flattened(patch: Callable[..., None]) -> None:
     """Treat whatever the account holds as ours to close."""
-    patch(DeskRules.__init__, "__defaults__", (*DeskRules.__init__.__defaults__[:3], True))  # type: ignore[index]
+    rules = shell_module.desk_rules
+    patch(shell_module, "desk_rules", lambda *args: replace(rules(*args), flatten_unknown=True))
 
 
 def fence_ignored(patch: Callable[..., None]) -> None:
@@ -204,6 +207,23 @@ def entry_placed_again_by_the_bridge(patch: Callable[..., None]) -> None:
     patch(PlacedLedger, "__init__", forgetful)
 
 
+def doubt_without_a_source_forgotten(patch: Callable[..., None]) -> None:
+    """Take the next entry although nobody can say what became of the last one."""
+    patch(AssumedPosition, "unverified", property(lambda _self: False))
+
+
+def exit_in_the_contract_of_the_day(patch: Callable[..., None]) -> None:
+    """Close a position in the contract that is traded now, not in its own."""
+    close = Verdicts.close
+
+    def astray(self: Verdicts, reason: str, at_ns: int, out: list[Any]) -> None:
+        close(self, reason, at_ns, out)
+        out[-1] = replace(out[-1], contract=self._desk.contract)
+
+    patch(Verdicts, "close", astray)
+
+
+ROUTE_OF = {"doubt_without_a_source_forgotten": "traderspost:none"}
 IBKR = frozenset(
     {"error_10349_trusted", "order_ids_not_remembered", "ledger_not_synced", "entry_placed_again_by_the_bridge"}
 )
@@ -218,6 +238,8 @@ NEEDS: dict[str, frozenset[str]] = {
     "old_signals_sent": frozenset({"pause"}),
     "error_10349_trusted": frozenset({"webhook", "twice"}),
     "order_ids_not_remembered": frozenset({"power"}),
+    "doubt_without_a_source_forgotten": frozenset({"webhook", "crash", "sentinel", "power"}),
+    "exit_in_the_contract_of_the_day": frozenset({"roll", "ride"}),
 }
 """One of these kinds of fault must be drawn for the bug to matter; a test need not run the other seeds."""
 MUTANTS: dict[str, Plant] = {
@@ -242,6 +264,8 @@ MUTANTS: dict[str, Plant] = {
         order_ids_not_remembered,
         ledger_not_synced,
         entry_placed_again_by_the_bridge,
+        doubt_without_a_source_forgotten,
+        exit_in_the_contract_of_the_day,
     )
 }
 

@@ -27,10 +27,13 @@ from sim_webhook import NORMAL, Webhook
 from live.market import INSTRUMENTS, NS_PER_MIN, TickKind
 from live.params import Params
 from live.trading_day import at_minute_ns, day_start_ns
+from pj.calendar import Session, Sessions
 from pj.channels.csvlog import write_rows
 from pj.channels.fence import GrantFailed, grant
+from pj.channels.files import WriteFailed
 from pj.channels.formats import HISTORY_COLUMNS, PriceText, history_row
 from pj.channels.rundir import RunDir
+from pj.channels.statement import Statement, write_statement
 from pj.config import Settings
 from pj.processes import run_live_engine
 from pj.processes.engine import shell as shell_module
@@ -39,6 +42,9 @@ MNQ = INSTRUMENTS["MNQ"]
 HOOK = "http://127.0.0.1:9/trading/webhook/0b6c6f0e-6d7c-4b8e-9a53-5b7c3fd10a11/simulated-password"
 TELLING = (b'"SIGNAL"', b'"INTENT"', b'"SENT"', b'"ACKED"', b'"REFUSED"', b'"UNKNOWN"', b'"EXECUTION"', b'"TRADE"')
 ROUTES = ("traderspost", "ibkr")
+SIDE_ROUTES = ("paper", "traderspost:none", "traderspost:manual")
+"""A colon names the position source where it is not the broker; every fifth seed runs one of these."""
+STATED_EVERY_S = 120
 USURPED = 0.02
 EXECUTIONS_EVERY_S = 4  # as pj.ibkr.session has it
 PULSES_S = (0.02, 9.0, 18.0, 27.0, 36.0, 45.0, 54.0, 59.0)
@@ -64,6 +70,8 @@ class World:
         self.webhook = Webhook(
             self.scheduler, rng_of(seed, "webhook"), self.account, lambda ticker: ticker[:-4] + ticker[-1]
         )
+        route, _, source = settings.get("route", ROUTES[0]).partition(":")
+        self.paper, self.blind, self.stated_ns = route == "paper", source in {"none", "manual"}, 0
         self.webhook.log = self.bridge.log = self.log
         self.webhook.draw, self.webhook.arrived = self._draw_webhook, self._arrived
         self.settings = self._settings(settings)
@@ -345,6 +353,9 @@ class World:
         for second, kind in self.plan.timed:
             self.scheduler.at(self.plan.start_ns + int(second * S), partial(self._happen, kind))
         self.scheduler.at(self.plan.calm_ns, self._calm)
+        if self.settings.execution.position_source == "manual":
+            for second in range(5, self.plan.minutes * 60, STATED_EVERY_S):
+                self.scheduler.at(self.plan.start_ns + second * S, self._state)
         self._manners(self.plan.kinds)
 
     def _manners(self, kinds: frozenset[str]) -> None:
@@ -438,6 +449,15 @@ class World:
         with contextlib.suppress(GrantFailed, OSError), self.disk.acting("sentinel"):
             grant(self.run_dir, "engine", "somebody-else")
 
+    def _state(self) -> None:
+        """Be the human who looks at his account, sees it standing still, and states what he sees."""
+        moved = max((fill.at_ns for fill in self.account.fills), default=0)
+        if moved > self.scheduler.now - 10 * S or any(not one.price for one in self.account.working()):
+            return
+        with contextlib.suppress(WriteFailed), self.disk.acting("human"):
+            write_statement(self.run_dir.position, Statement(self.account.held(), self.clock.now_ns(), "seed"))
+            self.stated_ns = self.scheduler.now
+
     def _throw(self, seconds: float) -> None:
         path = str(self.run_dir.kill_switch)
         self.disk.put(path, b"thrown by hand\n")
@@ -466,7 +486,8 @@ class World:
     # -- what the product sees ----------------------------------------------------------------------------
 
     def _settings(self, more: dict[str, str]) -> Settings:
-        execution = {"route": more.get("route", "traderspost"), "position_source": more.get("position_source", "ibkr")}
+        route, _, source = more.get("route", ROUTES[0]).partition(":")
+        execution = {"route": route, "position_source": source or "ibkr"}
         return Settings.model_validate(
             {
                 "run_dir": "simulated",
@@ -478,19 +499,18 @@ class World:
 
     def _furnish(self) -> None:
         """Write the schedule and the history that the run begins with."""
-        day = {
-            "date": DAY.isoformat(),
-            "open_ns": day_start_ns(DAY),
-            "close_ns": at_minute_ns(DAY, 1380),
-            "early": False,
-        }
-        tree = {"format": 1, "calendar": "s", "library": "s", "built_at": "", "overrides_sha256": "", "sessions": [day]}
-        tree |= {"first": DAY.isoformat(), "through": DAY.isoformat()}
+        day = Session(DAY, day_start_ns(DAY), at_minute_ns(DAY, 1380))
+        tree = Sessions((day,), DAY, DAY).to_json()
         self.disk.put(str(self.run_dir.session_file), json.dumps(tree).encode())
         prices = PriceText(MNQ)
         rows = (history_row(bar, prices) for bar in self.plan.bars[:HISTORY_MIN])
         with self.disk.acting("bridge-0"):
             write_rows(self.run_dir.day(DAY).create().history, HISTORY_COLUMNS, rows)
+
+
+def route_of(seed: int) -> str:
+    """Return the route a seed runs on where none is named."""
+    return SIDE_ROUTES[seed // 5 % len(SIDE_ROUTES)] if seed % 5 == 4 else ROUTES[seed % len(ROUTES)]
 
 
 def run_seed(

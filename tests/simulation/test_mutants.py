@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from sim_mutants import IBKR, MUTANTS, NEEDS, planted
+from sim_mutants import IBKR, MUTANTS, NEEDS, ROUTE_OF, planted
 from sim_plan import draw_plan
 from sim_world import run_seed
 
@@ -19,7 +19,9 @@ def test_the_planted_bug_is_caught(name: str) -> None:
     for seed in range(LIMIT):
         if name in NEEDS and not NEEDS[name] & draw_plan(seed).kinds:
             continue
-        world = run_seed(seed, partial(planted, name), route="ibkr" if name in IBKR else "traderspost")
+        world = run_seed(
+            seed, partial(planted, name), route=ROUTE_OF.get(name, "ibkr" if name in IBKR else "traderspost")
+        )
         if world.failures:
             print(f"{name}: caught by seed {seed}: {world.failures[0]}")
             return

@@ -82,7 +82,9 @@ def test_alerts_survive_a_torn_row_and_the_newest_are_returned(folder: RunDir) -
     with folder.alerts.open("ab") as file:
         file.write(b'{"ts_ns": 7, "code": "CRA')  # its writer died
     raise_alert(folder.alerts, Alert(99, AlertCode.LEFT, "scribe", "last"))
-    assert [alert.ts_ns for alert in read_alerts(folder.alerts, 3)] == [28, 29, 99]
+    assert [(alert.ts_ns, alert.code) for alert in read_alerts(folder.alerts, 4)] == [
+        (28, "CRASH_LOOP"), (29, "CRASH_LOOP"), (29, "UNREADABLE"), (99, "LEFT"),
+    ]  # fmt: skip
 
 
 def test_an_alert_that_cannot_be_written_is_still_logged(folder: RunDir, log: EventLog) -> None:

@@ -17,6 +17,8 @@ import pytest
 from sentinel_night import DRIVER, night, wait_for
 
 from pj.channels.control import ControlFile
+from pj.channels.jsonl import seal
+from pj.supervision.fencing import read_births
 
 FAMILY = ("bridge=healthy", "engine=healthy", "scribe=healthy", "dashboard=healthy")
 
@@ -97,7 +99,7 @@ def test_a_stop_ends_all_in_order_and_leaves_nothing(tmp_path: Path, number: int
         assert stats is not None
         assert stats.phase == "STOPPING"
         assert {child["state"] for child in one.children().values()} == {"STOPPED"}
-        assert json.loads((tmp_path / "state" / "children.json").read_text()) == []
+        assert read_births(tmp_path / "state" / "children.json") == []
 
 
 def test_stubborn_and_stopped_children_are_killed_in_time(tmp_path: Path) -> None:
@@ -162,7 +164,7 @@ def test_an_orphan_of_a_dead_sentinel_is_ended_first(tmp_path: Path) -> None:
             },
             {"name": "bridge", "pid": stranger.pid, "created_s": 1.0, "instance": "reused pid"},
         ]
-        (tmp_path / "state" / "children.json").write_text(json.dumps(births))
+        (tmp_path / "state" / "children.json").write_bytes(seal(json.dumps({"births": births}).encode()))
         with night(tmp_path, "engine=healthy") as one:
             wait_for(one.all_running)
             assert orphan.poll() == -signal.SIGKILL

@@ -1,11 +1,11 @@
 """Pass commands to running processes and answers back through one append-only file, ``state/control.jsonl``.
 
-Anyone may append (several writers, see ``jsonl``); a line that is no row is counted and passed over.
+Any of our processes may append (several writers, see ``jsonl``). Each row ends in a checksum: a line that is no row or
+was changed is nobody's command; it is counted and passed over, and who sent it hears no answer.
 """
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pj.channels.jsonl import append_row
+from pj.channels.jsonl import append_row, unsealed
 from pj.channels.tailer import Tailer
 
 ANSWER_POLL_S: Final = 0.05
@@ -115,7 +115,7 @@ class ControlReader:
 
 def _parse(text: bytes) -> ControlRow | None:
     try:
-        found = json.loads(text)
+        found = unsealed(text)
         if found.get("ack") is True:
             return ControlAnswer(str(found["id"]), int(found["ts_ns"]), found["ok"] is True, str(found["text"]))
         args = tuple(str(arg) for arg in found["args"])

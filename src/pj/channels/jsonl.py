@@ -22,8 +22,12 @@ _SEAL_BYTES: Final = len(_SEAL) + 10
 
 def sealed(row: dict[str, Any]) -> bytes:
     """Return ``row`` as one line that ends in a CRC-32 over the rest, so that no flipped bit passes for an order."""
-    body = json.dumps(row, separators=(",", ":"), ensure_ascii=False).encode()
-    return body[:-1] + _SEAL + f"{zlib.crc32(body):08x}".encode() + b'"}\n'
+    return seal(json.dumps(row, separators=(",", ":"), ensure_ascii=False).encode()) + b"\n"
+
+
+def seal(body: bytes) -> bytes:
+    """Return a JSON object's text with a CRC-32 over it as its last field; ``unsealed`` reads it back."""
+    return body[:-1] + _SEAL + f"{zlib.crc32(body):08x}".encode() + b'"}'
 
 
 def unsealed(line: bytes) -> dict[str, Any]:
@@ -50,8 +54,8 @@ def sealed_lines(data: bytes) -> list[bytes]:
 
 
 def append_row(path: Path, row: dict[str, Any]) -> None:
-    """Append ``row`` as one line and return when it is on disk; raise Locked, WriteFailed."""
-    data = (json.dumps(row, separators=(",", ":"), ensure_ascii=False) + "\n").encode()
+    """Append ``row`` as one sealed line and return when it is on disk; raise Locked, WriteFailed."""
+    data = sealed(row)
     with lock_file(path, LOCK_WAIT_S):
         fd = open_append_fd(path)
         try:

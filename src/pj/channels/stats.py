@@ -1,5 +1,8 @@
 """Write and read stats files: one JSON object per process, replaced whole once per real second by its main loop.
 
+The object ends in a checksum: entries and restarts rest on what stands in it, so a file with a flipped bit says nothing
+at all, as a missing one (the engine then calls its input stale), until the next beat replaces it.
+
 Life is ``beat_seq`` advancing. The main loop itself must call ``beat``: a side thread would beat for a stuck process.
 """
 
@@ -14,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from pj.channels.files import read_replaced, replace_atomic
+from pj.channels.jsonl import seal, unsealed
 from pj.channels.redact import redact_tree
 
 BEAT_EVERY_S: Final = 1.0
@@ -87,7 +91,7 @@ class StatsWriter:
             text = json.dumps(own | redact_tree(gauges), allow_nan=False, separators=(",", ":"), ensure_ascii=False)
         except (TypeError, ValueError) as error:
             raise ValueError(f"stats of {self.process}: a gauge is not JSON: {error}") from error
-        replace_atomic(self.path, text.encode())
+        replace_atomic(self.path, seal(text.encode()))
         self._phase = phase
         self._next_mono_ns = time.monotonic_ns() + self._every_ns
 
@@ -100,17 +104,15 @@ class StatsWriter:
 
 
 def read_stats(path: Path) -> Stats | None:
-    """Return what the file says; None while it is missing or cannot be read (a foreign hand, never our writer)."""
+    """Return what the file says; None while it is missing, torn or changed (its checksum does not fit)."""
     data = read_replaced(path)
     return None if data is None else _parse(data)
 
 
 def _parse(data: bytes) -> Stats | None:
     try:
-        found = json.loads(data)
+        found = unsealed(data)
     except ValueError:
-        return None
-    if not isinstance(found, dict):
         return None
     own = {name: found.pop(name, None) for name in _OWN}
     whole = ("pid", "started_ns", "beat_seq", "beat_ns")

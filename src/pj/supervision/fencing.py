@@ -4,6 +4,7 @@ The rule is an operating-system lock on ``state/sentinel.lock``: it falls with t
 file can ever forbid a start. ``state/children.json`` names the children of the Sentinel that holds the lock; it is
 replaced at every birth. A successor ends every process in it that is still the same one: same pid, same start time and,
 where the system lets us read it, the same instance token in its environment. A pid alone proves nothing: it is reused.
+The record ends in a checksum: with a flipped digit a living engine would be looked for under another's pid.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import psutil
 
 from pj.channels.files import HeldLock, Locked, lock_file, replace_atomic
+from pj.channels.jsonl import seal, unsealed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,7 +78,8 @@ class BirthRecord:
             except psutil.Error:
                 continue  # it has ended already
         if births != self.births:
-            replace_atomic(self.path, json.dumps([asdict(birth) for birth in births.values()]).encode())
+            told = {"births": [asdict(birth) for birth in births.values()]}
+            replace_atomic(self.path, seal(json.dumps(told).encode()))
             self.births = births
 
 
@@ -86,7 +89,7 @@ def read_births(path: Path) -> list[Birth]:
     A record older than this machine's start, as a power cut may tear it, names nobody who could still live.
     """
     try:
-        rows = json.loads(path.read_bytes())
+        rows = unsealed(path.read_bytes())["births"]
         return [Birth(str(r["name"]), int(r["pid"]), float(r["created_s"]), str(r["instance"])) for r in rows]
     except FileNotFoundError:
         return []

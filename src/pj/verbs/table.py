@@ -6,6 +6,7 @@ from typing import Final
 
 from pj.verbs.arguments import JSON, PROFILE, SETTINGS
 from pj.verbs.schema import Argument, Verb, object_output
+from pj.verbs.table_data import DATA_VERBS
 from pj.verbs.table_orders import ORDER_VERBS
 from pj.verbs.table_research import RESEARCH_VERBS
 from pj.verbs.table_runs import RUN_VERBS
@@ -213,6 +214,7 @@ VERBS: Final[tuple[Verb, ...]] = (
     *SERVICE_VERBS,
     *RESEARCH_VERBS,
     *RUN_VERBS,
+    *DATA_VERBS,
     Verb(
         "simulate gateway",
         "Serve the IB gateway's wire protocol on loopback from a tape or a generator.",

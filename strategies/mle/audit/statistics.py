@@ -10,10 +10,11 @@ from strategies.mle.audit.multiple import HURDLE_T, benjamini_hochberg, holm, si
 from strategies.mle.audit.overfitting import Pbo, cscv
 from strategies.mle.audit.reality import RealityCheck, common_block_length, reality_check
 from strategies.mle.audit.sharpe import dsr, expected_max_sharpe, min_btl, min_trl, moments, psr, sharpe
-from strategies.mle.audit.trials import Clusters, clusters, effective_trials
+from strategies.mle.audit.trials import Bets, Clusters, clusters, effective_trials, independent_bets
 
 __all__ = [
     "HURDLE_T",
+    "Bets",
     "Clusters",
     "Cpcv",
     "Floor",
@@ -33,6 +34,7 @@ __all__ = [
     "effective_trials",
     "expected_max_sharpe",
     "holm",
+    "independent_bets",
     "mean_interval",
     "min_btl",
     "min_trl",

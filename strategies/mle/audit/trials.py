@@ -68,15 +68,32 @@ def _unit(rows: Floats) -> tuple[Floats, Flags]:
     return centred / np.sqrt(np.where(moving, length, 1.0))[:, None], moving
 
 
-def effective_trials(daily: Matrix, same_bet: float = SAME_BET) -> float:
-    """Return the number of `clusters`, at least 1: configurations that share half of their variance count once.
+@dataclass(frozen=True, slots=True)
+class Bets:
+    """Hold how many different bets were tried (not whole where they were sampled) and a column that stands for each."""
 
+    count: float
+    leaders: Ints
+
+
+def independent_bets(daily: Matrix, same_bet: float = SAME_BET) -> Bets:
+    """Return the number of `clusters`, at least 1, and their leaders.
+
+    The two belong together: expected luck is the spread of Sharpe ratios among independent trials times a figure of
+    their number, so the variance must be taken over the leaders too. Over all columns it would count a large family of
+    good relatives as if luck alone had spread them, and a large family of equals as if luck were small.
     Of more than LIMIT columns, LIMIT evenly spaced ones are clustered and the count is scaled up as if those left out
     held as many new bets as those looked at: rather too many than too few, which makes the deflated ratio stricter.
     """
     columns = matrix(daily).shape[1]
     if columns <= LIMIT:
-        return float(max(1, clusters(daily, same_bet).leaders.size))
+        leaders = clusters(daily, same_bet).leaders
+        return Bets(float(max(1, leaders.size)), leaders)
     places = np.linspace(0, columns - 1, LIMIT).astype(np.int64)
-    found = int(clusters(daily[:, places], same_bet).leaders.size)
-    return max(1.0, found * float(columns) / LIMIT)
+    leaders = places[clusters(daily[:, places], same_bet).leaders]
+    return Bets(max(1.0, leaders.size * float(columns) / LIMIT), leaders)
+
+
+def effective_trials(daily: Matrix, same_bet: float = SAME_BET) -> float:
+    """Return the count of `independent_bets`: configurations that share half of their variance count once."""
+    return independent_bets(daily, same_bet).count

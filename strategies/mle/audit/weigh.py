@@ -16,12 +16,13 @@ import numpy.typing as npt
 
 from strategies.mle.audit.split import Split
 from strategies.mle.audit.statistics import (
+    Bets,
     Pbo,
     RealityCheck,
     StatisticsInputError,
     cscv,
     dsr,
-    effective_trials,
+    independent_bets,
     mean_interval,
     min_btl,
     min_trl,
@@ -125,7 +126,10 @@ def weigh(case: Case, settings: Settings) -> Weighed:
     split = case.split
     fit, hold = case.daily[split.fit], case.daily[split.hold]
     trials = _moving(case)
-    variance = _sharpe_variance(trials, len(fit))
+    bets = reasons.attempt("effective_trials", lambda: independent_bets(trials))
+    # Where bets cannot be told apart, every trial counts: the stricter answer.
+    bets = bets or Bets(float(case.trial_count), np.arange(trials.shape[1]))
+    variance = _sharpe_variance(trials[:, bets.leaders], len(fit))
     interval = reasons.attempt("lower_day_cents", lambda: mean_interval(hold, settings.draws, settings.seed))
     pbo, pbo_sharpe = _overfitting(case, trials, settings, reasons)
     reality = reasons.attempt("rc_p", lambda: reality_check(trials, settings.reality_draws, settings.seed))
@@ -143,7 +147,7 @@ def weigh(case: Case, settings: Settings) -> Weighed:
         neighbours_positive=sum(one.net_cents > 0 for one in case.neighbours),
         worst_neighbour=_worst(case.neighbours),
         why=reasons.why,
-        **_deflations(case, trials, variance, reasons),
+        **_deflations(case, bets.count, variance, reasons),
         **_counts(case),
         **_slipped(case, reasons),
     )
@@ -153,13 +157,9 @@ def weigh(case: Case, settings: Settings) -> Weighed:
     return Weighed(facts, moments_fit, moments_hold, interval, pbo, reality, variance, needed)
 
 
-def _deflations(case: Case, trials: Matrix, variance: float, reasons: _Reasons) -> dict[str, Any]:
+def _deflations(case: Case, effective: float, variance: float, reasons: _Reasons) -> dict[str, Any]:
     """Return the deflated Sharpe ratios of both parts: for all trials, and for all looks at this holdout."""
     fit, hold = case.daily[case.split.fit], case.daily[case.split.hold]
-    effective = 1.0
-    if case.trial_count > 1:
-        # Where it cannot be had, every trial counts: the stricter answer.
-        effective = reasons.attempt("effective_trials", lambda: effective_trials(trials)) or float(case.trial_count)
     looks = 1 if case.looks_hold is None else 1 + case.looks_hold.shape[1]
     return {
         "effective_trials": effective,

@@ -13,6 +13,7 @@ from strategies.mle.audit.statistics import (
     clusters,
     dsr,
     effective_trials,
+    independent_bets,
     moments,
     sharpe,
 )
@@ -75,7 +76,9 @@ def test_clusters_are_the_first_leader_rule_word_for_word(seed: int, batch: int,
 def test_more_than_the_limit_is_sampled_and_scaled(monkeypatch) -> None:
     daily = np.random.default_rng(4).normal(size=(60, 300))
     monkeypatch.setattr(trials, "LIMIT", 100)
-    assert effective_trials(daily) == 300.0
+    bets = independent_bets(daily)
+    assert bets.count == effective_trials(daily) == 300.0
+    assert bets.leaders.size == 100 and (np.diff(bets.leaders) >= 2).all() and bets.leaders[-1] == 299
 
 
 @pytest.mark.parametrize(("likeness", "count", "each"), [(0.0, 200, 1), (0.9, 25, 12), (0.5, 1, 200)])
@@ -86,8 +89,10 @@ def test_luck_alone_seldom_passes_the_deflated_ratio(likeness: float, count: int
         daily = families(np.random.default_rng(seed), 250, count, each, likeness)
         ratios = daily.mean(axis=0) / daily.std(axis=0, ddof=1)
         best = daily[:, int(ratios.argmax())]
+        bets = independent_bets(daily)
+        variance = max(1 / 249, float(ratios[bets.leaders].var(ddof=1)) if bets.leaders.size > 1 else 0.0)
         _, _, skew, kurt = moments(best)
-        fooled += dsr(sharpe(best), 250, skew, kurt, float(ratios.var(ddof=1)), effective_trials(daily)) >= 0.95
+        fooled += dsr(sharpe(best), 250, skew, kurt, variance, bets.count) >= 0.95
     print(f"likeness {likeness}: {fooled} of 60 fooled")
     assert fooled <= 6
 

@@ -157,7 +157,7 @@ class Shooter:
         found: list[int] = []
 
         def born() -> bool:
-            rows = json.loads(births.read_bytes()) if births.exists() else []
+            rows = json.loads(births.read_bytes())["births"] if births.exists() else []
             found[:] = [row["pid"] for row in rows if row["name"] == "engine" and row["pid"] != old_pid]
             return bool(found)
 

@@ -53,7 +53,7 @@ def newborn(one: Demo, name: str) -> int:
         instances: Sequence[Mapping[str, Any]] = []
         seen = one.stats(name)
         while not any(birth["name"] == name for birth in instances):
-            instances = json.loads(births.read_bytes()) if births.exists() else []
+            instances = json.loads(births.read_bytes())["births"] if births.exists() else []
             time.sleep(0.001)
         (birth,) = (birth for birth in instances if birth["name"] == name)
         os.kill(birth["pid"], signal.SIGSTOP)

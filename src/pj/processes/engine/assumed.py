@@ -11,6 +11,7 @@ then finds nothing to close. So it is asked again after FOLLOW_UPS_S, each time 
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -46,6 +47,7 @@ class AssumedPosition:
     def restore(self, engine: Engine, lines: Sequence[JournalLine]) -> None:
         """Take over from a replay: what the core believes, and the exits still owed to a young unknown entry."""
         intents = {line.data["key"]: line for line in lines if line.type == "INTENT"}
+        done = {line.data["key"] for line in lines if line.type in {"ACKED", "REFUSED"}}
         for line in lines:
             key = str(line.data.get("key", ""))
             if line.type != "UNKNOWN" or not key.endswith(ENTRY_LEG):
@@ -53,7 +55,7 @@ class AssumedPosition:
             self.doubted = True
             entry = intents.get(key)
             if entry is not None and self._clock.now_ns() - entry.ts_ns < YOUNG_NS:
-                self._owe(key, str(entry.data["contract"]), int(entry.data["qty"]), set(intents))
+                self._owe(key, str(entry.data["contract"]), int(entry.data["qty"]), set(intents), done)
         position = engine.desk.position
         self._qty = 0 if position is None else position.signal.side * position.qty
         if engine.desk.order is not None and position is None:
@@ -70,7 +72,7 @@ class AssumedPosition:
             self._repeated_at = None
         elif isinstance(event, OrderUnknown) and event.key == order.key:
             self.doubted, self._qty = True, None
-            self._owe(order.key, order.signal.contract, order.qty, set())
+            self._owe(order.key, order.signal.contract, order.qty, set(), set())
 
     @property
     def unverified(self) -> bool:
@@ -95,10 +97,13 @@ class AssumedPosition:
         self._exits = [owed for owed in self._exits if owed[0] > now_s]
         return [replace(exit_, ts_ns=self._clock.now_ns()) for exit_ in due]
 
-    def _owe(self, entry_key: str, contract: str, qty: int, sent: set[str]) -> None:
+    def _owe(self, entry_key: str, contract: str, qty: int, used: set[str], done: set[str]) -> None:
+        """Owe the exits that are not ``done``; one that was intended and perhaps never left gets a key not ``used``."""
         stem = entry_key.removesuffix(ENTRY_LEG)
-        owed = [(f"{stem}:EXIT0{number or ''}", wait_s) for number, wait_s in enumerate(FOLLOW_UPS_S)]
-        left = [(key, wait_s) for key, wait_s in owed if key not in sent]
+        keys = (f"{stem}:EXIT0{number or ''}" for number in itertools.count())
+        asked = len([key for key in used if key.startswith(f"{stem}:EXIT0") and key in done])
+        waits = FOLLOW_UPS_S[asked:]
+        left = list(zip((key for key in keys if key not in used), waits, strict=False))
         first_s = left[0][1] if left else 0.0
         for key, wait_s in left:
             self._exits.append((self._now_s() + wait_s - first_s, ClosePosition(key, contract, qty, "UNVERIFIED", 0)))

@@ -1,0 +1,177 @@
+"""Find the minutes that are missing from bars although the exchange traded, and tell thin from lost.
+
+A minute without a trade has no row, so one missing minute is no gap. A stretch of missing session minutes is a gap when
+
+* it has at least five minutes: from there on the engine itself calls the next bar stale (pj1 S6, max_gap_min), and
+* the data's own thinness does not account for it: with p = the share of minutes that the same quarter of an hour of
+  the day lacks elsewhere in the data, or that the same trade date lacks elsewhere in its busy hours (the larger of
+  both, the stretch itself left out), a stretch that long would be found by chance in fewer than one of a hundred such
+  files.
+
+A trade date with a session and without any bar is a gap too. Before the first and after the last bar nothing is judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from math import log
+from typing import Any, Final
+
+import numpy as np
+
+from live.trading_day import iso_utc
+from pj.store.exchange_days import ExchangeDays
+from pj.store.minutes import MINUTES_PER_DAY, Flags, Ints, minute_ns, runs_of
+
+LEAST_MIN: Final = 5
+CHANCE: Final = 0.01
+#: A longer gap can hide a whole position (pj1 S5.6: at most 60 minutes).
+LONG_MIN: Final = 60
+#: More than this share of all session minutes lost is not a detail.
+SHARE: Final = 0.001
+_BUSY: Final = 0.5
+_BIN_MIN: Final = 15
+_BINS: Final = MINUTES_PER_DAY // _BIN_MIN
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Name missing session minutes of one trade date: [start_m, end_m) of the trading day, ``day`` = all of it."""
+
+    trade_date: date
+    start_m: int
+    end_m: int
+    minutes: int
+    day: bool = False
+
+    @property
+    def material(self) -> bool:
+        """Tell whether the gap alone is reason to refuse: a whole day, or long enough to hide a whole position."""
+        return self.day or self.minutes > LONG_MIN
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the gap as a JSON object; ``until`` is the open of the first minute after it."""
+        start, until = (minute_ns(self.trade_date.toordinal(), at) for at in (self.start_m, self.end_m))
+        return {
+            "trade_date": self.trade_date.isoformat(),
+            "from": iso_utc(start // 10**9),
+            "until": iso_utc(until // 10**9),
+            "minutes": self.minutes,
+            "whole_day": self.day,
+        }
+
+    def words(self) -> str:
+        """Return the gap as one line."""
+        told = self.as_dict()
+        if self.day:
+            return f"{told['trade_date']}: no bar of the session ({self.minutes} minutes)"
+        return f"{told['trade_date']}: {told['from']} to {told['until']} ({self.minutes} minutes)"
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Hold what was expected and what was there. ``outside`` counts bars when the calendar says closed."""
+
+    expected: int
+    present: int
+    outside: int
+    trade_dates: int
+    unknown_dates: int
+    gaps: tuple[Gap, ...]
+    explained: tuple[tuple[date, str], ...]
+
+    @property
+    def lost_minutes(self) -> int:
+        """Return the session minutes inside unexplained gaps."""
+        return sum(gap.minutes for gap in self.gaps)
+
+    @property
+    def material(self) -> bool:
+        """Tell whether the gaps are reason to refuse: a material one, or many small ones together."""
+        return any(gap.material for gap in self.gaps) or self.lost_minutes > SHARE * self.expected
+
+    @property
+    def thin_minutes(self) -> int:
+        """Return the session minutes without a bar that are no gap: nobody traded."""
+        return self.expected - self.present - self.lost_minutes
+
+
+def coverage(ordinals: Ints, minutes: Ints, days: ExchangeDays) -> Coverage:
+    """Return what is missing between the first and the last of the given minutes (kept bars, any order).
+
+    ``ordinals`` and ``minutes`` are trade date and minute of the day of each bar, strays left out (pj1 S1.2, S1.3).
+    """
+    if not len(ordinals):
+        return Coverage(0, 0, 0, 0, 0, (), ())
+    first, last = int(ordinals.min()), int(ordinals.max())
+    dates = [day for day in range(first, last + 1) if date.fromordinal(day).weekday() < 5]
+    row_of = np.full(last - first + 1, -1, dtype=np.int64)
+    row_of[np.asarray(dates) - first] = np.arange(len(dates))
+    present = np.zeros((len(dates), MINUTES_PER_DAY), dtype=np.bool_)
+    present[row_of[ordinals - first], minutes] = True
+    expected = _expected(dates, days)
+    outside = int((present & ~expected).sum())
+    expected[0, : int(minutes[ordinals == first].min())] = False
+    expected[-1, int(minutes[ordinals == last].max()) + 1 :] = False
+    with_bars = np.asarray(present.any(axis=1), dtype=np.bool_)
+    return Coverage(
+        expected=int(expected.sum()),
+        present=int((present & expected).sum()),
+        outside=outside,
+        trade_dates=int(with_bars.sum()),
+        unknown_dates=sum(not days.knows(day) for day in dates),
+        gaps=tuple(sorted(_gaps(dates, expected, present, with_bars), key=lambda gap: (gap.trade_date, gap.start_m))),
+        explained=tuple((date.fromordinal(day), why) for day in dates if (why := days.explanation(day))),
+    )
+
+
+def _expected(dates: Sequence[int], days: ExchangeDays) -> Flags:
+    table = np.zeros((len(dates), MINUTES_PER_DAY), dtype=np.bool_)
+    for row, day in enumerate(dates):
+        for start, end in days.session(day):
+            table[row, start:end] = True
+    return table
+
+
+def _gaps(dates: Sequence[int], expected: Flags, present: Flags, with_bars: Flags) -> Iterator[Gap]:
+    for row in np.flatnonzero(~with_bars & expected.any(axis=1)).tolist():
+        inside = np.flatnonzero(expected[row])
+        day = date.fromordinal(dates[row])
+        yield Gap(day, int(inside[0]), int(inside[-1]) + 1, len(inside), day=True)
+    rows = np.flatnonzero(with_bars)
+    wanted, missing = expected[rows], (expected & ~present)[rows]
+    thin = _Thinness(wanted, missing)
+    for at, row in enumerate(rows.tolist()):
+        begins, ends = runs_of(missing[at])
+        for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
+            if end - begin >= LEAST_MIN and thin.cannot_explain(at, begin, end):
+                yield Gap(date.fromordinal(dates[row]), begin, end, end - begin)
+
+
+class _Thinness:
+    """Know how often minutes are missing: by time of the day over all dates, by date over the times that trade."""
+
+    def __init__(self, wanted: Flags, missing: Flags) -> None:
+        """Count both tables (trade date x minute)."""
+        by_bin = (len(wanted), _BINS, _BIN_MIN)
+        wanted_b, missing_b = (table.reshape(by_bin).sum(axis=2) for table in (wanted, missing))
+        self.wanted_of_time, self.missing_of_time = wanted_b.sum(axis=0), missing_b.sum(axis=0)
+        self.busy = self.missing_of_time < _BUSY * np.maximum(self.wanted_of_time, 1)
+        self.wanted_of_day = (wanted_b * self.busy).sum(axis=1)
+        self.missing_of_day = (missing_b * self.busy).sum(axis=1)
+        self.limit = log(CHANCE / max(1, int(wanted.sum())))
+
+    def cannot_explain(self, row: int, begin: int, end: int) -> bool:
+        """Tell whether thinness would leave out minutes [begin, end) of date ``row`` in under CHANCE of such files."""
+        own = np.bincount(np.arange(begin, end) // _BIN_MIN, minlength=_BINS)
+        time = _share(self.missing_of_time - own, self.wanted_of_time - own)
+        own_busy = int((own * self.busy).sum())
+        day = _share(self.missing_of_day[row] - own_busy, self.wanted_of_day[row] - own_busy)
+        return float((own * np.log(np.maximum(time, day))).sum()) <= self.limit
+
+
+def _share(missing: Ints, wanted: Ints) -> Any:
+    """Return missing / wanted, drawn a little towards one half so that few minutes prove little."""
+    return (missing + 0.5) / (wanted + 1.0)

@@ -8,20 +8,14 @@ from pathlib import Path
 import planted_lookaheads as planted
 import pytest
 from levels_recomputed import Level, defined, defined_pivots, frame_of, pivots, previous_days, sessions
+from pj1_files import MINUTE_FILES, real_columns
 from pj1_tapes import lively_params, random_tape
 from planted_lookaheads import MNQ, SETTINGS, Mutant, columns_of, honest
 
 from live.commands import RecordEvent
 from live.params import Params
-from strategies.mle.bar_file import BarColumns, load_columns
+from strategies.mle.bar_file import BarColumns
 from strategies.mle.lookahead import ENGINES
-
-REAL = [
-    ("nq_1m_2025-01_2025-06.parquet", True),
-    ("mnq_1m_2026-03_2026-05.parquet", False),
-    ("mes_1m_2026-03_2026-05.parquet", False),
-    ("es_1m_trade_2013_2020.parquet", True),
-]
 
 
 def wrong(events: list[RecordEvent], tape: BarColumns, params: Params) -> dict[str, set[Level]]:
@@ -62,9 +56,9 @@ def test_levels_of_random_tapes_are_those_of_the_bars(engine: str) -> None:
     assert min(counts.values()) > 100
 
 
-@pytest.mark.parametrize(("name", "front"), REAL)
-def test_levels_of_whole_real_files_are_those_of_the_bars(market_data: Path, name: str, front: bool) -> None:
-    tape = load_columns(market_data / name, MNQ, front=front)
+@pytest.mark.parametrize("name", MINUTE_FILES)
+def test_levels_of_whole_real_files_are_those_of_the_bars(market_data: Path, name: str) -> None:
+    tape = real_columns(market_data, name)
     events = list(ENGINES["compiled"](Params(), MNQ)(tape).events)
     print(name, len(defined(events, "PD")), len(defined_pivots(events)))
     assert wrong(events, tape, Params()) == {"PD": set(), "session": set(), "pivot": set()}

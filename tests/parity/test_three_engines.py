@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from lived_journal import MNQ, apart, live_through, rows_apart, rows_of, stepped_again, written
+from pj1_files import MINUTE_FILES, real_columns
 from pj1_tapes import lively_params, random_tape
 from planted_lookaheads import columns_of
 
@@ -17,17 +18,9 @@ from live.records import TRADE_COLUMNS
 from pj.channels.csvlog import read_rows
 from pj.channels.formats import BAR_COLUMNS
 from pj.processes.engine.recorded import RecordDamaged
-from strategies.mle.bar_file import load_bars
 from strategies.mle.compiled import run_compiled
 from strategies.mle.phase16_pj_engine import run_bars
 from strategies.mle.tape import Tape
-
-REAL = [
-    ("nq_1m_2025-01_2025-06.parquet", True),
-    ("mnq_1m_2026-03_2026-05.parquet", False),
-    ("mes_1m_2026-03_2026-05.parquet", False),
-    ("es_1m_trade_2013_2020.parquet", True),
-]
 
 
 def compare(root: Path, bars: list[Bar], params: Params) -> tuple[int, int]:
@@ -55,9 +48,9 @@ def test_random_tapes_agree_three_ways(tmp_path: Path, seed: int) -> None:
     assert events > 20
 
 
-@pytest.mark.parametrize(("name", "front"), REAL)
-def test_slices_of_real_files_agree_three_ways(market_data: Path, tmp_path: Path, name: str, front: bool) -> None:
-    bars = load_bars(market_data / name, MNQ, front=front)
+@pytest.mark.parametrize("name", MINUTE_FILES)
+def test_slices_of_real_files_agree_three_ways(market_data: Path, tmp_path: Path, name: str) -> None:
+    bars = real_columns(market_data, name).bars()
     at = len(bars) // 3
     events, trades = compare(tmp_path, bars[at : at + 4500], Params())
     print(name, events, "events", trades, "trades")
@@ -66,9 +59,9 @@ def test_slices_of_real_files_agree_three_ways(market_data: Path, tmp_path: Path
 
 @pytest.mark.campaign
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("name", "front"), REAL)
-def test_whole_real_files_agree_three_ways(market_data: Path, tmp_path: Path, name: str, front: bool) -> None:
-    events, trades = compare(tmp_path, load_bars(market_data / name, MNQ, front=front), Params())
+@pytest.mark.parametrize("name", MINUTE_FILES)
+def test_whole_real_files_agree_three_ways(market_data: Path, tmp_path: Path, name: str) -> None:
+    events, trades = compare(tmp_path, real_columns(market_data, name).bars(), Params())
     print(name, events, "events", trades, "trades")
     assert events > 5000 and trades > 50
     shutil.rmtree(tmp_path)

@@ -11,13 +11,14 @@ import planted_lookaheads as planted
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pj1_files import MINUTE_FILES, real_columns
 from pj1_tapes import lively_params, random_tape
 from planted_lookaheads import MNQ, SETTINGS, Mutant, columns_of, honest
 
 from live.market import NS_PER_S
 from live.params import Params
 from pj.cli import main
-from strategies.mle.bar_file import BacktestInputError, BarColumns, load_columns
+from strategies.mle.bar_file import BacktestInputError, BarColumns
 from strategies.mle.causality.cuts import choose, hard_places, places_in_day
 from strategies.mle.causality.futures import FUTURES, part
 from strategies.mle.lookahead import ENGINES, Report, exact_engine, examine
@@ -77,18 +78,10 @@ def test_random_rules_on_random_tapes_rewrite_nothing(seed: int, engine: str) ->
     assert report.clean, report.findings[:3]
 
 
-REAL = [
-    ("mnq_1m_2026-03_2026-05.parquet", False),
-    ("mes_1m_2026-03_2026-05.parquet", False),
-    ("nq_1m_2025-01_2025-06.parquet", True),
-    ("es_1m_trade_2013_2020.parquet", True),
-]
-
-
 @pytest.mark.parametrize("engine", sorted(ENGINES))
-@pytest.mark.parametrize(("name", "front"), REAL[:3:2])
-def test_the_engine_rewrites_nothing_on_real_bars(market_data: Path, name: str, front: bool, engine: str) -> None:
-    bars = load_columns(market_data / name, MNQ, front=front)
+@pytest.mark.parametrize("name", MINUTE_FILES[:2])
+def test_the_engine_rewrites_nothing_on_real_bars(market_data: Path, name: str, engine: str) -> None:
+    bars = real_columns(market_data, name)
     at = len(bars.ts_ns) // 2
     report = examine(ENGINES[engine](Params(), MNQ), part(bars, at, at + 7000), Params(), cuts=6)
     assert report.clean, report.findings[:3]
@@ -98,11 +91,9 @@ def test_the_engine_rewrites_nothing_on_real_bars(market_data: Path, name: str, 
 @pytest.mark.campaign
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("engine", sorted(ENGINES))
-@pytest.mark.parametrize(("name", "front"), REAL)
-def test_the_engine_rewrites_nothing_on_whole_real_files(
-    market_data: Path, name: str, front: bool, engine: str
-) -> None:
-    bars = load_columns(market_data / name, MNQ, front=front)
+@pytest.mark.parametrize("name", MINUTE_FILES)
+def test_the_engine_rewrites_nothing_on_whole_real_files(market_data: Path, name: str, engine: str) -> None:
+    bars = real_columns(market_data, name)
     report = examine(ENGINES[engine](Params(), MNQ), bars, Params(), cuts=300)
     print(name, engine, report.cuts, report.runs, report.readings)
     assert report.clean, report.findings[:3]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from strategies.mle.kernels import codes as c
-from strategies.mle.kernels.jit import compiled
+from strategies.mle.kernels.jit import kernel
 from strategies.mle.kernels.scalars import (
     entry_refused,
     inside_exit,
@@ -61,14 +61,14 @@ DAY_BOUND, SUM_BOUND = 1 << 31, 4e18
 HOUR_S = 3600
 
 
-@compiled
+@kernel
 def loss_mark(entry_m: int, net: int, qty: int, g: Ints) -> int:
     """Return the highest mirrored close at which realised plus open loss reaches the day's limit (pj1 S6.7)."""
     each = (-g[c.G_DAY_LOSS] - net) // qty + 2 * g[c.G_COMM]
     return entry_m + g[c.G_SLIP] + each // g[c.G_TICK_CENTS]  # type: ignore[no-any-return]
 
 
-@compiled
+@kernel
 def orders_within(orders: Ints, sent: int, after_s: int, most: int) -> int:
     """Return ``most`` when so many of the ``sent`` orders are later than ``after_s``, else 0."""
     if 0 < most <= ORDERS_KEPT and sent >= most and orders[(sent - most) & ORDERS_MASK] > after_s:
@@ -76,11 +76,12 @@ def orders_within(orders: Ints, sent: int, after_s: int, most: int) -> int:
     return 0
 
 
-@compiled
-def contracts(row: Int32s, risk: int, g: Ints, day: tuple[bool, int, int, int], recent: int, last_exit_s: int) -> int:
+@kernel
+def contracts(since_s: int, risk: int, g: Ints, day: tuple[bool, int, int, int], recent: int) -> int:
     """Return the contracts that the gate allows a reclaim which passed the clock's gates, 0 if it refuses (pj1 S6).
 
-    ``day`` = locked, net, fills and losses in a row of the trade date; ``recent`` orders of the last hour.
+    ``since_s`` the last exit; ``day`` = locked, net, fills and losses in a row of the trade date; ``recent`` orders of
+    the last hour.
     """
     locked, net, fills, streak = day
     day_loss, max_orders = g[c.G_DAY_LOSS], g[c.G_MAX_ORDERS]
@@ -89,12 +90,11 @@ def contracts(row: Int32s, risk: int, g: Ints, day: tuple[bool, int, int, int], 
         return 0
     slip, tick_cents, comm = g[c.G_SLIP], g[c.G_TICK_CENTS], g[c.G_COMM]
     qty = quantity(risk, net, g[c.G_RISK_CENTS], day_loss, g[c.G_MAX_QTY], slip, tick_cents, comm)
-    since_s = row[A_SIGNAL_S] - last_exit_s
     reason = refused_by_pace(since_s, g[c.G_COOLDOWN_S], recent, max_orders, risk, g[c.G_MAX_RISK], qty)
     return qty if reason == c.R_NONE else 0
 
 
-@compiled
+@kernel
 def exit_of(ground: Ground, row: Int32s, prices: tuple[int, int, int], g: Ints) -> tuple[int, int, int]:
     """Return how an entry ends: the bar, the reason, the mirrored price after slippage.
 
@@ -103,13 +103,13 @@ def exit_of(ground: Ground, row: Int32s, prices: tuple[int, int, int], g: Ints) 
     day.
     """
     stop_m, target_m, mark_m = prices
-    side, limit, through, slip = row[A_SIDE], int(row[A_LIMIT]), g[c.G_THROUGH], g[c.G_SLIP]
+    side, limit, through, slip = int(row[A_SIDE]), int(row[A_LIMIT]), g[c.G_THROUGH], g[c.G_SLIP]
     low, high = (LOW, HIGH) if side > 0 else (HIGH, LOW)
     price, why = ground.price, c.R_NONE
-    for j in range(row[A_BAR] + 1, limit):
+    for j in range(int(row[A_BAR]) + 1, limit):
         how = inside_exit(side * price[j, low], side * price[j, high], stop_m, target_m, through)
         if how == c.R_STOP:
-            return j, how, min(stop_m, side * price[j, OPEN]) - slip
+            return j, how, min(stop_m, side * int(price[j, OPEN])) - slip
         if how == c.R_TARGET:
             return j, how, target_m
         if side * price[j, CLOSE] <= mark_m:
@@ -117,10 +117,10 @@ def exit_of(ground: Ground, row: Int32s, prices: tuple[int, int, int], g: Ints) 
             break
     if limit >= len(price):
         return limit, why, 0
-    return limit, why, side * price[limit, OPEN] - slip
+    return limit, why, side * int(price[limit, OPEN]) - slip
 
 
-@compiled
+@kernel
 def money_walk(ground: Ground, chosen: Int32s, g: Ints, orders: Ints, daily: Ints, out: Ints) -> None:
     """Trade the chosen reclaims of one combination; add each trade's net to ``daily`` at its signal's date.
 
@@ -133,22 +133,22 @@ def money_walk(ground: Ground, chosen: Int32s, g: Ints, orders: Ints, daily: Int
         row = chosen[place]
         if row[A_BAR] < free:
             continue
-        now = row[A_DAY]
+        now = int(row[A_DAY])
         if now != day:
             day, locked, net, fills, streak = now, False, 0, 0, 0
-        ref_m, signal_s, open_m = row[A_REF_M], row[A_SIGNAL_S], row[A_OPEN_M]
-        risk = planned_risk(ref_m, row[A_WORST_M], g[c.G_BUFFER], g[c.G_MIN_RISK])
+        ref_m, signal_s, open_m = int(row[A_REF_M]), int(row[A_SIGNAL_S]), int(row[A_OPEN_M])
+        risk = planned_risk(ref_m, int(row[A_WORST_M]), g[c.G_BUFFER], g[c.G_MIN_RISK])
         recent = orders_within(orders, sent, signal_s - HOUR_S, g[c.G_MAX_ORDERS])
-        qty = contracts(row, risk, g, (locked, net, fills, streak), recent, last_exit_s)
+        qty = contracts(signal_s - last_exit_s, risk, g, (locked, net, fills, streak), recent)
         if qty == 0:
             continue
         orders[sent & ORDERS_MASK] = signal_s
         sent += 1
-        stop_m, target_m, late_s = ref_m - risk, ref_m + reward(risk, g[c.G_R_NUM], g[c.G_R_DEN]), row[A_LATE_S]
+        stop_m, target_m, late_s = ref_m - risk, ref_m + reward(risk, g[c.G_R_NUM], g[c.G_R_DEN]), int(row[A_LATE_S])
         if late_s == NO_BAR:
             break
         if entry_refused(late_s, g[c.G_DELAY_S], late_s != OTHER_DAY, open_m, stop_m, target_m) != c.R_NONE:
-            free = row[A_BAR] + 1
+            free = int(row[A_BAR]) + 1
             continue
         fills += 1
         entry_m = open_m + g[c.G_SLIP]
@@ -156,13 +156,13 @@ def money_walk(ground: Ground, chosen: Int32s, g: Ints, orders: Ints, daily: Int
         if free >= len(ground.minute):
             break
         inside = how in (c.R_STOP, c.R_TARGET)
-        last_exit_s = ground.when[free, TS] + (MINUTE_S if inside else 0)
+        last_exit_s = int(ground.when[free, TS]) + (MINUTE_S if inside else 0)
         if not inside:
             orders[sent & ORDERS_MASK] = last_exit_s
             sent += 1
             locked = how == c.R_DAILY_LOSS
             if ground.when[free, DAY] != day:
-                day, locked, net, fills, streak = ground.when[free, DAY], False, 0, 0, 0
+                day, locked, net, fills, streak = int(ground.when[free, DAY]), False, 0, 0, 0
         gain = ((exit_m - entry_m) * g[c.G_TICK_CENTS] - 2 * g[c.G_COMM]) * qty
         daily[now] += gain
         net += gain
@@ -198,7 +198,7 @@ class Scratch(NamedTuple):
     orders: Ints
 
 
-@compiled
+@kernel
 def describe_reclaims(ground: Ground, lives: Lives, swept: Int32s, fsm: Ints, scratch: Scratch) -> int:
     """Fill ``scratch.table`` with the reclaims of one structure and return how many."""
     count = reclaims_of(ground, lives, swept, fsm, scratch.codes, scratch.worst)
@@ -206,7 +206,7 @@ def describe_reclaims(ground: Ground, lives: Lives, swept: Int32s, fsm: Ints, sc
     return count
 
 
-@compiled
+@kernel
 def run_unit(
     ground: Ground, count: int, windows: Bytes, news: Ints, unit: Unit, scratch: Scratch, daily: Ints, out: Ints
 ) -> None:
@@ -218,7 +218,7 @@ def run_unit(
             money_walk(ground, scratch.chosen[:many], unit.money[k], scratch.orders, daily[row], out[row])
 
 
-@compiled
+@kernel
 def power_sums(daily: Ints, whole: Ints, high: npt.NDArray[np.float64], narrow: Int32s) -> int:
     """Write each row's sum and sum of squares (exact), and its sums of cubes and fourth powers in order of the days.
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from strategies.mle.kernels import codes as c
-from strategies.mle.kernels.jit import compiled
+from strategies.mle.kernels.jit import kernel
 from strategies.mle.kernels.scalars import displaces, reaches, refused_by_clock, rest_of_sweep
 
 Ints = npt.NDArray[np.int64]
@@ -70,7 +70,7 @@ class Lives(NamedTuple):
     last: Ints
 
 
-@compiled
+@kernel
 def sweep_bars(ground: Ground, lives: Lives, sweep_min: int, out: Int32s) -> None:
     """Write the bar that sweeps each pool (T2), -1 where none does."""
     for pool in range(len(lives.side)):
@@ -83,7 +83,7 @@ def sweep_bars(ground: Ground, lives: Lives, sweep_min: int, out: Int32s) -> Non
                 break
 
 
-@compiled
+@kernel
 def _reclaim_bar(ground: Ground, lives: Lives, pool: int, begin: int, fsm: Ints) -> tuple[int, int]:
     """Follow one pool from the bar that sweeps it; return the bar that reclaims it (-1: none) and its extreme."""
     side = lives.side[pool]
@@ -111,7 +111,7 @@ def _reclaim_bar(ground: Ground, lives: Lives, pool: int, begin: int, fsm: Ints)
     return -1, 0
 
 
-@compiled
+@kernel
 def reclaims_of(ground: Ground, lives: Lives, swept: Int32s, fsm: Ints, codes: Int32s, worst: Int32s) -> int:
     """Write one code (bar * 2, + 1 for shorts) and the worst mirrored extreme per reclaiming bar; return how many.
 
@@ -140,7 +140,7 @@ def reclaims_of(ground: Ground, lives: Lives, swept: Int32s, fsm: Ints, codes: I
     return kept
 
 
-@compiled
+@kernel
 def describe(ground: Ground, codes: Int32s, worst: Int32s, table: Int32s) -> None:
     """Write what money asks of each reclaim (columns A_), so that walking them reads memory in order."""
     bars = len(ground.minute)
@@ -163,7 +163,7 @@ def describe(ground: Ground, codes: Int32s, worst: Int32s, table: Int32s) -> Non
             row[A_OPEN_M] = side * ground.price[i + 1, OPEN]
 
 
-@compiled
+@kernel
 def _first_at(values: Int16s, begin: int, end: int, least: int) -> int:
     """Return the first place in [begin, end) of an ascending stretch that holds at least ``least``, else ``end``."""
     while begin < end:
@@ -175,7 +175,7 @@ def _first_at(values: Int16s, begin: int, end: int, least: int) -> int:
     return begin
 
 
-@compiled
+@kernel
 def clock_limit(ground: Ground, entry: int, hold_s: int, flat_m: int) -> int:
     """Return the first bar after the entry bar at whose open a clock exit is due (DAY_ROLL, FLAT, TIME; pj1 S5.6)."""
     limit: int = min(ground.last[entry] + 1, max(entry + 1, entry + hold_s // MINUTE_S))
@@ -187,7 +187,7 @@ def clock_limit(ground: Ground, entry: int, hold_s: int, flat_m: int) -> int:
     return limit
 
 
-@compiled
+@kernel
 def in_news(at_s: int, news: Ints, begin: int, end: int) -> bool:
     """Tell whether a moment lies in one of the intervals [from, to) at ``news[begin:end]``."""
     found = False
@@ -196,7 +196,7 @@ def in_news(at_s: int, news: Ints, begin: int, end: int) -> bool:
     return found
 
 
-@compiled
+@kernel
 def choose(ground: Ground, table: Int32s, view: Ints, windows: Bytes, news: Ints, chosen: Int32s) -> int:
     """Copy the reclaims that pass the gate's clock checks, with the bar of their clock exit; return how many.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from live.params import Params
 from live.records import usd_text
-from strategies.mle.bar_file import BacktestInputError
+from strategies.mle.bar_file import BacktestInputError, BarColumns
 from strategies.mle.phase16_pj_engine import EngineName, run_backtest
 from strategies.mle.progress import Progress
 from strategies.mle.registry import RunFolder
@@ -39,6 +39,8 @@ class Choices:
     front: bool = False
     snap: bool = False
     engine: EngineName = "compiled"
+    inspect: Callable[[str, BarColumns], Mapping[str, Any]] | None = None
+    """Judges the bars of a file (its name, the bars) before the run: a picklable function; what it returns is kept."""
 
     def inputs(self) -> dict[str, Any]:
         """Return what decides the result beside the bars and the parameters."""
@@ -77,6 +79,12 @@ class Many:
 
 def backtest_file(bars: Path, out: Path, choices: Choices) -> BacktestSummary:
     """Backtest one file into ``out`` and record the run; raises BacktestInputError."""
+    quality: dict[str, Any] = {}
+
+    def look(columns: BarColumns) -> None:
+        if choices.inspect is not None:
+            quality.update(choices.inspect(str(bars), columns))
+
     run = RunFolder.create(out, "backtest", {"bars": bars, **choices.inputs()}, choices.params.to_dict())
     summary = run_backtest(
         bars,
@@ -88,8 +96,10 @@ def backtest_file(bars: Path, out: Path, choices: Choices) -> BacktestSummary:
         snap=choices.snap,
         symbol=choices.symbol,
         engine=choices.engine,
+        inspect=look,
     )
-    run.finish({name: value for name, value in summary.as_dict().items() if not name.endswith("_path")}, OUTPUTS)
+    results = {name: value for name, value in summary.as_dict().items() if not name.endswith("_path")}
+    run.finish({**results, "quality": quality}, OUTPUTS)
     return summary
 
 

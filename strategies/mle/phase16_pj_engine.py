@@ -99,15 +99,19 @@ def run_backtest(
     snap: bool = False,
     symbol: str | None = None,
     engine: EngineName = "compiled",
+    inspect: Callable[[BarColumns], object] | None = None,
 ) -> BacktestSummary:
     """Run PJ-1 over a Parquet file and write trades.csv, events.csv and the equity curve into ``out_dir`` (pj1 S13).
 
-    Only bars of trade dates ``start`` to ``end`` (both included) are used, levels of earlier days included in that.
+    Only bars of trade dates ``start`` to ``end`` (both included) are used, levels of earlier days included in that;
+    ``inspect`` is shown them before anything else and may raise BacktestInputError.
     All files appear whole or not at all. Raises BacktestInputError for a file, folder or symbol that cannot be used.
     """
     instrument = params.instrument(instrument_of(symbol or DEFAULT_SYMBOL))
     columns = load_columns(Path(bars_path), instrument, front=front, snap=snap)
     columns = columns_between(columns, start, end)
+    if inspect is not None:
+        inspect(columns)
     outcome = _run_exact(columns, params, instrument) if engine == "exact" else _run_compiled(columns, params)
     days = curve(kept_days(columns).tolist(), outcome.trades)
     found = figures(days, outcome.trades)

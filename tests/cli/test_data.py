@@ -11,7 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pj.cli import main
+from pj.cli import exit_code_of, main
+from pj.verbs.bars_quality import judge_file
+from strategies.mle.bar_file import BacktestInputError
 
 OPEN = datetime(2026, 4, 13, 22, 0, tzinfo=UTC)
 
@@ -112,3 +114,46 @@ def test_what_cannot_be_done_is_one_sentence(
     assert data(golden, *words) == 2
     err = capsys.readouterr().err
     assert said in err and len(err.strip().splitlines()) == 1
+
+
+def test_a_backtest_tells_of_gaps_records_them_and_refuses_when_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = [minute for minute in range(1380) if not 600 <= minute < 630]
+    bars = write_bars(tmp_path / "bars.parquet", kept)
+    words = ["backtest", "--bars", str(bars), "--out", str(tmp_path / "run")]
+    assert main([*words, "--refuse-gaps"]) == 2
+    err = capsys.readouterr().err
+    assert "2026-04-14T08:00:00Z to 2026-04-14T08:30:00Z (30 minutes)" in err and "--allow-gaps" in err
+    assert not (tmp_path / "run").exists() and len(err.strip().splitlines()) == 1
+    assert main([*words, "--refuse-gaps", "--allow-gaps"]) == 2
+    capsys.readouterr()
+    assert main(words) == 0
+    assert "warning: " in capsys.readouterr().err
+    quality = json.loads((tmp_path / "run" / "run.json").read_text())["results"]["quality"]
+    assert quality["lost_minutes"] == 30 and len(quality["gaps"]) == 1 and quality["material"]
+    assert main([*words, "--allow-gaps"]) == 0
+
+
+def test_a_whole_session_is_no_reason_for_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bars = write_bars(tmp_path / "bars.parquet", list(range(1380)))
+    assert main(["backtest", "--bars", str(bars), "--out", str(tmp_path / "run"), "--refuse-gaps"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("policy", "lost", "refused"),
+    [("tell", 200, False), ("material", 6, False), ("material", 61, True), ("any", 6, True)],
+)
+def test_a_policy_refuses_what_it_says(
+    tmp_path: Path, policy: Any, lost: int, refused: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    days = [minute + 1440 * day for day in range(12) for minute in range(1380)]
+    bars = write_bars(tmp_path / "bars.parquet", [minute for minute in days if not 600 <= minute < 600 + lost])
+    if not refused:
+        assert judge_file(bars, "MNQ", policy)["lost_minutes"] == lost
+        assert "warning: " in capsys.readouterr().err
+        return
+    with pytest.raises(BacktestInputError, match="--allow-gaps") as caught:
+        judge_file(bars, "MNQ", policy)
+    assert exit_code_of(caught.value) == 2

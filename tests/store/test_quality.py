@@ -20,7 +20,7 @@ DAY = date(2026, 4, 14)
 
 def test_a_clean_session(write: Write) -> None:
     report = inspect_files([write("bars.parquet", bars_of(minutes_of(DAY, range(1380))))], "MNQ")
-    assert report.clean and report.rows == report.used == 1380 and report.coverage_pct == 100.0
+    assert report.clean and report.rows == report.used == 1380 and report.coverage.pct == 100.0
     assert (report.first, report.last) == ("2026-04-13T22:00:00Z", "2026-04-14T20:59:00Z")
     assert "no unexplained gap" in "\n".join(lines_of(report))
 
@@ -41,8 +41,12 @@ def test_what_is_wrong_is_counted_and_named(write: Write) -> None:
         "open is not a multiple of the tick 0.25": 1,
         "volume is not a whole number of at least 0": 1,
     }
-    assert report.duplicates == 1 and len(report.conflicts) == 1 and report.unordered == 1
-    assert "row 101" in report.conflicts[0] and "row 21" in report.conflicts[0] and "volume 999" in report.conflicts[0]
+    assert report.duplicates == 1 and report.conflicts == 1 and report.unordered == 1
+    assert (
+        "row 101" in report.conflict_rows[0]
+        and "row 21" in report.conflict_rows[0]
+        and "volume 999" in report.conflict_rows[0]
+    )
     assert not report.clean and report.faulty_rows[0].startswith("bars.parquet, row 3: open is not a multiple")
 
 
@@ -120,7 +124,7 @@ def test_the_real_files_lack_what_their_readme_says(
 ) -> None:
     path = market_data / f"{name}.parquet"
     report = inspect_files([path], symbol)
-    assert report.gap_lines() == [lost] and report.coverage.trade_dates == dates
+    assert report.coverage.gap_lines() == [lost] and report.coverage.trade_dates == dates
     assert report.coverage.outside == 0, "the calendar says closed where the exchange traded"
     assert report.clean and not report.coverage.material
     columns = load_columns(path, INSTRUMENTS[symbol], front=True)
@@ -131,4 +135,4 @@ def test_the_real_files_lack_what_their_readme_says(
 def test_separate_dates_are_material_gaps(market_data: Path) -> None:
     report = inspect_files([market_data / "es_1m_trade_2013_2020.parquet"], "ES")
     assert report.coverage.material and not report.clean
-    assert "2013-10-16 to 2013-10-28: no bar of 9 sessions" in report.gap_lines()
+    assert "2013-10-16 to 2013-10-28: no bar of 9 sessions" in report.coverage.gap_lines()

@@ -32,8 +32,14 @@ LONG_MIN: Final = 60
 #: More than this share of all session minutes lost is not a detail.
 SHARE: Final = 0.001
 _BUSY: Final = 0.5
+_SATURDAY: Final = 5
 _BIN_MIN: Final = 15
 _BINS: Final = MINUTES_PER_DAY // _BIN_MIN
+RULE: Final = (
+    f"a gap is a whole session without a bar, or at least {LEAST_MIN} missing session minutes in a row that the data's"
+    f" own density makes rarer than {CHANCE:g} per file; material: a whole session, more than {LONG_MIN} minutes in a"
+    f" row, or more than {SHARE:.1%} of all session minutes together"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,24 @@ class Coverage:
         return any(gap.material for gap in self.gaps) or self.lost_minutes > SHARE * self.expected
 
     @property
+    def pct(self) -> float:
+        """Return the share of session minutes with a bar in percent, three decimals."""
+        return round(100 * self.present / self.expected, 3) if self.expected else 0.0
+
+    def gap_lines(self) -> list[str]:
+        """Return the unexplained gaps, one line each; neighbouring whole days share one."""
+        lines: list[str] = []
+        days: list[date] = []
+        for gap in self.gaps:
+            if gap.day:
+                days.append(gap.trade_date)
+                continue
+            lines += _days_line(days)
+            days = []
+            lines.append(gap.words())
+        return lines + _days_line(days)
+
+    @property
     def thin_minutes(self) -> int:
         """Return the session minutes without a bar that are no gap: nobody traded."""
         return self.expected - self.present - self.lost_minutes
@@ -106,23 +130,23 @@ def coverage(ordinals: Ints, minutes: Ints, days: ExchangeDays) -> Coverage:
     if not len(ordinals):
         return Coverage(0, 0, 0, 0, 0, (), ())
     first, last = int(ordinals.min()), int(ordinals.max())
-    dates = [day for day in range(first, last + 1) if date.fromordinal(day).weekday() < 5]
-    row_of = np.full(last - first + 1, -1, dtype=np.int64)
-    row_of[np.asarray(dates) - first] = np.arange(len(dates))
-    present = np.zeros((len(dates), MINUTES_PER_DAY), dtype=np.bool_)
-    present[row_of[ordinals - first], minutes] = True
-    expected = _expected(dates, days)
+    seen, row_of = np.unique(ordinals, return_inverse=True)
+    present = np.zeros((len(seen), MINUTES_PER_DAY), dtype=np.bool_)
+    present[row_of, minutes] = True
+    expected = _expected(seen.tolist(), days)
     outside = int((present & ~expected).sum())
     expected[0, : int(minutes[ordinals == first].min())] = False
     expected[-1, int(minutes[ordinals == last].max()) + 1 :] = False
-    with_bars = np.asarray(present.any(axis=1), dtype=np.bool_)
+    dates = [day for day in range(first, last + 1) if (day + 6) % 7 < _SATURDAY]
+    lost = list(_lost_days(sorted(set(dates) - set(seen.tolist())), days))
+    gaps = [*lost, *_gaps(seen.tolist(), expected, expected & ~present)]
     return Coverage(
-        expected=int(expected.sum()),
+        expected=int(expected.sum()) + sum(gap.minutes for gap in lost),
         present=int((present & expected).sum()),
         outside=outside,
-        trade_dates=int(with_bars.sum()),
+        trade_dates=len(seen),
         unknown_dates=sum(not days.knows(day) for day in dates),
-        gaps=tuple(sorted(_gaps(dates, expected, present, with_bars), key=lambda gap: (gap.trade_date, gap.start_m))),
+        gaps=tuple(sorted(gaps, key=lambda gap: (gap.trade_date, gap.start_m))),
         explained=tuple((date.fromordinal(day), why) for day in dates if (why := days.explanation(day))),
     )
 
@@ -135,18 +159,19 @@ def _expected(dates: Sequence[int], days: ExchangeDays) -> Flags:
     return table
 
 
-def _gaps(dates: Sequence[int], expected: Flags, present: Flags, with_bars: Flags) -> Iterator[Gap]:
-    for row in np.flatnonzero(~with_bars & expected.any(axis=1)).tolist():
-        inside = np.flatnonzero(expected[row])
-        day = date.fromordinal(dates[row])
-        yield Gap(day, int(inside[0]), int(inside[-1]) + 1, len(inside), day=True)
-    rows = np.flatnonzero(with_bars)
-    wanted, missing = expected[rows], (expected & ~present)[rows]
+def _lost_days(missing: Sequence[int], days: ExchangeDays) -> Iterator[Gap]:
+    for day in missing:
+        if session := days.session(day):
+            minutes = sum(end - start for start, end in session)
+            yield Gap(date.fromordinal(day), session[0][0], session[-1][1], minutes, day=True)
+
+
+def _gaps(dates: Sequence[int], wanted: Flags, missing: Flags) -> Iterator[Gap]:
     thin = _Thinness(wanted, missing)
-    for at, row in enumerate(rows.tolist()):
-        begins, ends = runs_of(missing[at])
+    for row in np.flatnonzero(missing.any(axis=1)).tolist():
+        begins, ends = runs_of(missing[row])
         for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
-            if end - begin >= LEAST_MIN and thin.cannot_explain(at, begin, end):
+            if end - begin >= LEAST_MIN and thin.cannot_explain(row, begin, end):
                 yield Gap(date.fromordinal(dates[row]), begin, end, end - begin)
 
 
@@ -175,3 +200,11 @@ class _Thinness:
 def _share(missing: Ints, wanted: Ints) -> Any:
     """Return missing / wanted, drawn a little towards one half so that few minutes prove little."""
     return (missing + 0.5) / (wanted + 1.0)
+
+
+def _days_line(days: Sequence[date]) -> list[str]:
+    if not days:
+        return []
+    if len(days) == 1:
+        return [f"{days[0]}: no bar of the session"]
+    return [f"{days[0]} to {days[-1]}: no bar of {len(days)} sessions"]

@@ -7,6 +7,7 @@ volume per trade date.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -19,17 +20,12 @@ import numpy as np
 from live.market import INSTRUMENTS, NS_PER_S, Instrument
 from live.trading_day import CLOSE_M, iso_utc
 from pj.store.exchange_days import ExchangeDays, exchange_days
-from pj.store.gaps import CHANCE, LEAST_MIN, LONG_MIN, SHARE, Coverage, coverage
+from pj.store.gaps import RULE, Coverage, coverage
 from pj.store.minutes import Flags, Ints, trading_minutes
 from pj.store.raw_bars import RawBars, StoreError, read_raw
 from pj.store.rows import Rows, united
-from strategies.mle.bar_file import BarColumns, front_contract
+from strategies.mle.bar_file import BarColumns, Names, front_contract
 
-RULE: Final = (
-    f"a gap is a whole session without a bar, or at least {LEAST_MIN} missing session minutes in a row that the data's"
-    f" own density makes rarer than {CHANCE:g} per file; material: a whole session, more than {LONG_MIN} minutes in a"
-    f" row, or more than {SHARE:.1%} of all session minutes together"
-)
 #: A close this many times the trade date's median move away from the one before is shown.
 MOVE: Final = 40
 SHOWN_MOVES: Final = 20
@@ -58,33 +54,16 @@ class QualityReport:
     rolls: tuple[Mapping[str, str], ...]
     moves: tuple[Mapping[str, Any], ...]
     duplicates: int = 0
-    conflicts: tuple[str, ...] = ()
+    conflicts: int = 0
+    conflict_rows: tuple[str, ...] = ()
     unordered: int = 0
     faults: Mapping[str, int] = field(default_factory=dict)
     faulty_rows: tuple[str, ...] = ()
 
     @property
-    def coverage_pct(self) -> float:
-        """Return the share of session minutes with a bar in percent, three decimals."""
-        return round(100 * self.coverage.present / self.coverage.expected, 3) if self.coverage.expected else 0.0
-
-    @property
     def clean(self) -> bool:
         """Tell whether a backtest takes the rows and no gap is reason to refuse them."""
         return not (self.faults or self.conflicts or self.coverage.material)
-
-    def gap_lines(self) -> list[str]:
-        """Return the unexplained gaps, one line each; neighbouring whole days share one."""
-        lines: list[str] = []
-        days: list[date] = []
-        for gap in self.coverage.gaps:
-            if gap.day:
-                days.append(gap.trade_date)
-                continue
-            lines += _days_line(days)
-            days = []
-            lines.append(gap.words())
-        return lines + _days_line(days)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as a JSON object, without the clock and without the place of the program."""
@@ -96,7 +75,7 @@ class QualityReport:
             "trade_dates": found.trade_dates,
             "session_minutes": found.expected,
             "present_minutes": found.present,
-            "coverage_pct": self.coverage_pct,
+            "coverage_pct": found.pct,
             "thin_minutes": found.thin_minutes,
             "lost_minutes": found.lost_minutes,
             "outside_sessions": found.outside,
@@ -114,9 +93,8 @@ def judge(columns: BarColumns, symbol: str, calendar: ExchangeDays | None = None
     ``calendar`` is the exchange's, by default the table that came with the program.
     """
     used = columns if _rising(columns.ts_ns) else front_contract(columns)
-    ordinals, minutes = trading_minutes(used.ts_ns)
-    kept = (minutes < CLOSE_M) & ((ordinals + 6) % 7 < 5)
-    names = np.asarray(used.contract, dtype=object)
+    ordinals, minutes, kept = _kept(used.ts_ns)
+    names = Names.of(used.contract)
     return QualityReport(
         source=source,
         symbol=symbol,
@@ -129,9 +107,15 @@ def judge(columns: BarColumns, symbol: str, calendar: ExchangeDays | None = None
         heartbeats=int(_heartbeats(used).sum()),
         degraded=0,
         contracts=tuple(_contracts(columns)),
-        rolls=tuple(_rolls(ordinals[kept], names[kept])),
+        rolls=tuple(_rolls(ordinals[kept], names.codes[kept], names.names)),
         moves=tuple(_moves(used, ordinals, kept & ~_heartbeats(used), INSTRUMENTS[symbol])),
     )
+
+
+def judge_coverage(ts_ns: Ints, calendar: ExchangeDays | None = None) -> Coverage:
+    """Return only what is missing from bars in order of time: what an experiment asks before it runs."""
+    ordinals, minutes, kept = _kept(ts_ns)
+    return coverage(ordinals[kept], minutes[kept], calendar or exchange_days())
 
 
 def inspect_files(paths: Sequence[Path], symbol: str, calendar: ExchangeDays | None = None) -> QualityReport:
@@ -145,14 +129,17 @@ def inspect_files(paths: Sequence[Path], symbol: str, calendar: ExchangeDays | N
         faults.update(part.fault[bad].tolist())
         faulty += [f"{part.path.name}, row {row}: {part.fault[row]}" for row in bad[:SHOWN_FAULTS].tolist()]
     unordered = sum(_unordered(part) for part in parts)
-    columns, degraded, duplicates, conflicts = _united(parts, instrument)
+    rows = united([Rows.of(part, instrument) for part in parts], instrument)
+    unique = rows.unique()
+    kept = rows.take(unique.keep).in_order_of_time()
     source = ", ".join(str(path) for path in paths) if len(paths) <= 3 else f"{len(paths)} files from {paths[0]}"
     return replace(
-        judge(columns, symbol, calendar, source),
+        judge(kept.columns(), symbol, calendar, source),
         rows=sum(len(part) for part in parts),
-        degraded=degraded,
-        duplicates=duplicates,
-        conflicts=tuple(conflicts),
+        degraded=int(kept.degraded.sum()),
+        duplicates=unique.duplicates + unique.mended,
+        conflicts=len(unique.conflicts),
+        conflict_rows=tuple(rows.conflict_words(pair) for pair in unique.conflicts[:SHOWN_FAULTS]),
         unordered=unordered,
         faults=dict(sorted(faults.items())),
         faulty_rows=tuple(faulty[:SHOWN_FAULTS]),
@@ -171,6 +158,12 @@ def files_below(path: Path) -> list[Path]:
     return found
 
 
+def _kept(ts_ns: Ints) -> tuple[Ints, Ints, Flags]:
+    """Return trade date, minute of the day, and whether the bar is no stray (pj1 S1.3)."""
+    ordinals, minutes = trading_minutes(ts_ns)
+    return ordinals, minutes, (minutes < CLOSE_M) & ((ordinals + 6) % 7 < 5)
+
+
 def _rising(ts_ns: Ints) -> bool:
     return bool((ts_ns[1:] > ts_ns[:-1]).all())
 
@@ -187,38 +180,41 @@ def _heartbeats(columns: BarColumns) -> Flags:
 
 
 def _contracts(columns: BarColumns) -> list[dict[str, Any]]:
-    names = np.asarray(columns.contract, dtype=object)
+    contract = Names.of(columns.contract)
     found = []
-    for name in sorted(set(columns.contract)):
-        rows = np.flatnonzero(names == name)
-        ts_ns = columns.ts_ns[rows]
+    for name in sorted(contract.names):
+        ts_ns = columns.ts_ns[contract.codes == contract.names.index(name)]
         first, last = (iso_utc(int(at) // NS_PER_S) for at in (ts_ns.min(), ts_ns.max()))
-        found.append({"contract": name, "rows": len(rows), "first": first, "last": last})
+        found.append({"contract": name, "rows": len(ts_ns), "first": first, "last": last})
     return found
 
 
-def _rolls(ordinals: Ints, names: Any) -> list[dict[str, str]]:
-    changes = np.flatnonzero(names[1:] != names[:-1]) + 1
+def _rolls(ordinals: Ints, codes: Ints, names: Sequence[str]) -> list[dict[str, str]]:
     return [
-        {"trade_date": date.fromordinal(int(ordinals[at])).isoformat(), "from": names[at - 1], "to": names[at]}
-        for at in changes.tolist()
+        {
+            "trade_date": date.fromordinal(int(ordinals[at])).isoformat(),
+            "from": names[int(codes[at - 1])],
+            "to": names[int(codes[at])],
+        }
+        for at in (np.flatnonzero(codes[1:] != codes[:-1]) + 1).tolist()
     ]
 
 
 def _moves(columns: BarColumns, ordinals: Ints, real: Flags, instrument: Instrument) -> list[dict[str, Any]]:
-    """Return the largest moves from close to close of the next minute, far beyond what is usual that trade date."""
+    """Return the largest moves from one close to the next, far beyond what is usual that trade date."""
     rows = np.flatnonzero(real)
     if len(rows) < 2:
         return []
     close, ts_ns, days = columns.close[rows], columns.ts_ns[rows], ordinals[rows]
-    names = np.asarray(columns.contract, dtype=object)[rows]
+    names = Names.of(columns.contract).codes[rows]
     step = np.diff(close)
     comparable = (days[1:] == days[:-1]) & (names[1:] == names[:-1])
     usual = np.ones(len(step))
-    for day in np.unique(days[1:]):
-        of_day = comparable & (days[1:] == day)
-        if of_day.any():
-            usual[of_day] = max(1.0, float(np.median(np.abs(step[of_day]))))
+    turns = [0, *(np.flatnonzero(np.diff(days[1:])) + 1).tolist(), len(step)]
+    for begin, end in itertools.pairwise(turns):
+        of_day = np.abs(step[begin:end])[comparable[begin:end]]
+        if len(of_day):
+            usual[begin:end] = max(1.0, float(np.median(of_day)))
     times = np.where(comparable, np.abs(step) / usual, 0)
     at = np.flatnonzero(times >= MOVE)
     largest = sorted(at[np.argsort(-times[at], kind="stable")][:SHOWN_MOVES].tolist())
@@ -240,20 +236,3 @@ def _unordered(part: RawBars) -> int:
         ts_ns = part.ts_ns[part.good & (part.contract == name)]
         count += int((ts_ns[1:] <= ts_ns[:-1]).sum())
     return count
-
-
-def _united(parts: Sequence[RawBars], instrument: Instrument) -> tuple[BarColumns, int, int, list[str]]:
-    """Return the good rows of all files in order of time, one per minute and contract, and what stood twice."""
-    rows = united([Rows.of(part, instrument) for part in parts], instrument)
-    unique = rows.unique()
-    conflicts = [rows.conflict_words(pair) for pair in unique.conflicts]
-    kept = rows.take(unique.keep).in_order_of_time()
-    return kept.columns(), int(kept.degraded.sum()), unique.duplicates + unique.mended, conflicts
-
-
-def _days_line(days: Sequence[date]) -> list[str]:
-    if not days:
-        return []
-    if len(days) == 1:
-        return [f"{days[0]}: no bar of the session"]
-    return [f"{days[0]} to {days[-1]}: no bar of {len(days)} sessions"]

@@ -13,7 +13,7 @@ from live.market import NS_PER_S, Instrument
 from live.trading_day import iso_utc
 from pj.store.minutes import Flags, Ints
 from pj.store.raw_bars import PRICES, RawBars, Texts
-from strategies.mle.bar_file import BarColumns, front_contract
+from strategies.mle.bar_file import BarColumns, Names, front_contract
 
 VALUES: Final = (*PRICES, "volume")
 
@@ -88,7 +88,7 @@ class Rows:
     def columns(self) -> BarColumns:
         """Return the rows as the backtester holds them."""
         open_, high, low, close, volume = self.values
-        return BarColumns(self.ts_ns, open_, high, low, close, volume, self.contract.tolist())
+        return BarColumns(self.ts_ns, open_, high, low, close, volume, Names.of(self.contract.tolist()))
 
     def overlapping(self) -> bool:
         """Tell whether a minute has bars of more than one contract."""

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import sys
+from datetime import date
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from pj.verbs.common import Options, Refusal
+from pj.verbs.common import Options
 from pj.verbs.schema import Argument, UsageError
 
 if TYPE_CHECKING:
-    from pj.store.quality import QualityReport
+    from pj.store.gaps import Coverage
     from strategies.mle.bar_file import BarColumns
 
-Policy = Literal["warn", "material", "any"]
+Policy = Literal["tell", "material", "any"]
 """What is refused: nothing, material gaps (a session, over an hour, over a thousandth of all), every gap."""
-GAP_SWITCHES: Final = (
-    Argument("--allow-gaps", "go on whatever minutes are missing from the bars; they are listed and recorded", "flag"),
-    Argument("--refuse-gaps", "refuse bars with any unexplained gap, however small", "flag"),
-)
+ALLOW: Final = Argument("--allow-gaps", "go on whatever minutes the bars lack; they are listed and recorded", "flag")
+REFUSE: Final = Argument("--refuse-gaps", "refuse bars with any unexplained gap, however small", "flag")
+GAP_SWITCHES: Final = (ALLOW, REFUSE)
 _SHOWN: Final = 10
 
 
@@ -26,47 +28,67 @@ def gap_policy(options: Options, default: Policy) -> Policy:
     if options.get("allow_gaps") and options.get("refuse_gaps"):
         raise UsageError("--allow-gaps and --refuse-gaps exclude each other; give one")
     if options.get("allow_gaps"):
-        return "warn"
+        return "tell"
     return "any" if options.get("refuse_gaps") else default
 
 
-def judge_bars(columns: BarColumns, symbol: str, policy: Policy, source: str) -> dict[str, Any]:
-    """Tell of gaps on stderr, raise Refusal where ``policy`` says so, and return what run.json keeps of the judgement.
+def judge_bars(source: str, columns: BarColumns, *, policy: Policy) -> dict[str, Any]:
+    """Tell of gaps on stderr and return what run.json keeps of the judgement.
 
-    ``columns`` are the bars as they will be used: after --from, --to and --front.
+    ``columns`` are the bars as they will be used: after --from, --to and --front. Raises BacktestInputError naming the
+    gaps where ``policy`` refuses them.
     """
-    from pj.store.quality import RULE, judge
+    from pj.store.gaps import RULE
+    from pj.store.quality import judge_coverage
+    from strategies.mle.bar_file import BacktestInputError
 
-    report = judge(columns, symbol, source=source)
-    gaps = report.coverage.gaps
-    if gaps:
-        refused = policy == "any" or (policy == "material" and report.coverage.material)
-        if refused:
-            raise Refusal(f"{_told(report)}: {_list(report)}; import what is missing, or go on with --allow-gaps")
-        sys.stderr.write(f"warning: {_told(report)}:\n")
-        for line in _lines(report):
-            sys.stderr.write(f"  {line}\n")
+    found = judge_coverage(columns.ts_ns)
+    if found.gaps and (policy == "any" or (policy == "material" and found.material)):
+        raise BacktestInputError(
+            f"{_told(source, found)}: {'; '.join(_lines(found))}; bring in what is missing, or go on with {ALLOW.name}"
+        )
+    if found.gaps:
+        sys.stderr.write("\n  ".join([f"warning: {_told(source, found)}:", *_lines(found)]) + "\n")
     return {
-        "coverage_pct": report.coverage_pct,
-        "session_minutes": report.coverage.expected,
-        "lost_minutes": report.coverage.lost_minutes,
-        "gaps": report.gap_lines(),
-        "material": report.coverage.material,
+        "coverage_pct": found.pct,
+        "session_minutes": found.expected,
+        "lost_minutes": found.lost_minutes,
+        "gaps": found.gap_lines(),
+        "material": found.material,
         "rule": RULE,
     }
 
 
-def _told(report: QualityReport) -> str:
-    found = report.coverage
+def judge_file(
+    bars: Path,
+    symbol: str,
+    policy: Policy,
+    *,
+    front: bool = False,
+    snap: bool = False,
+    start: date | None = None,
+    end: date | None = None,
+) -> dict[str, Any]:
+    """Read a file of bars as an experiment would and judge what it will use; raises BacktestInputError."""
+    from live.market import INSTRUMENTS
+    from strategies.mle.bar_file import load_columns
+    from strategies.mle.phase16_pj_engine import columns_between
+
+    columns = columns_between(load_columns(bars, INSTRUMENTS[symbol], front=front, snap=snap), start, end)
+    return judge_bars(str(bars), columns, policy=policy)
+
+
+def inspector(policy: Policy) -> partial[dict[str, Any]]:
+    """Return ``judge_bars`` for one policy, as a function that can travel to another process."""
+    return partial(judge_bars, policy=policy)
+
+
+def _told(source: str, found: Coverage) -> str:
     what = "gap" if len(found.gaps) == 1 else "gaps"
-    return f"{report.source} has {len(found.gaps)} unexplained {what} ({found.lost_minutes} session minutes)"
+    return f"{source} has {len(found.gaps)} unexplained {what} ({found.lost_minutes} session minutes)"
 
 
-def _lines(report: QualityReport) -> list[str]:
-    lines = report.gap_lines()
+def _lines(found: Coverage) -> list[str]:
+    lines = found.gap_lines()
     more = [f"and {len(lines) - _SHOWN} more ('pj data quality' has all)"] if len(lines) > _SHOWN else []
     return lines[:_SHOWN] + more
-
-
-def _list(report: QualityReport) -> str:
-    return "; ".join(_lines(report))

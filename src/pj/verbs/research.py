@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from datetime import date
 
+from pj.verbs.bars_quality import gap_policy, inspector
 from pj.verbs.common import Options, print_json
 from pj.verbs.schema import UsageError
 
@@ -23,7 +24,14 @@ def backtest(options: Options) -> int:
         raise UsageError(f"--jobs {jobs} leaves nobody to work; give at least 1")
     params = read_params(options["params"], symbol)
     choices = Choices(
-        params, symbol, _day(options["from"]), _day(options["to"]), options["front"], options["snap"], options["engine"]
+        params,
+        symbol,
+        _day(options["from"]),
+        _day(options["to"]),
+        options["front"],
+        options["snap"],
+        options["engine"],
+        inspector(gap_policy(options, "tell")),
     )
     if CACHE_FOLDER is None and options["engine"] == "compiled":
         print("compiled code cannot be kept (no cache folder can be written); every run compiles anew", file=sys.stderr)

@@ -80,7 +80,8 @@ def verify_data(options: Options) -> int:
 
 def gaps_data(options: Options) -> int:
     """Print the missing session minutes of the archive; return 1 when some are unexplained."""
-    from pj.store.quality import RULE, judge
+    from pj.store.gaps import RULE
+    from pj.store.quality import judge
     from pj.store.raw_bars import StoreError
 
     archive = _archive(options)
@@ -104,11 +105,11 @@ def gaps_data(options: Options) -> int:
         return 1 if found.gaps else 0
     for day, why in found.explained:
         print(f"explained    {day}: {why}")
-    for line in report.gap_lines():
+    for line in found.gap_lines():
         print(f"unexplained  {line}")
     print(
         f"{archive.root}, {report.first} to {report.last}: {found.expected} session minutes, {found.present} with a bar"
-        f" ({report.coverage_pct} %), {found.thin_minutes} without a trade, {found.lost_minutes} lost"
+        f" ({found.pct} %), {found.thin_minutes} without a trade, {found.lost_minutes} lost"
     )
     print(f"({RULE})")
     return 1 if found.gaps else 0

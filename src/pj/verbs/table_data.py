@@ -93,13 +93,15 @@ DATA_VERBS: Final[tuple[Verb, ...]] = (
         object_output(
             "the report",
             **dict.fromkeys(("source", "symbol", "first", "last", "rule"), _TEXT),
-            **dict.fromkeys(("rows", "used", "strays", "heartbeats", "degraded", "duplicates", "unordered"), _WHOLE),
+            **dict.fromkeys(
+                ("rows", "used", "strays", "heartbeats", "degraded", "duplicates", "conflicts", "unordered"), _WHOLE
+            ),
             **dict.fromkeys(
                 ("trade_dates", "session_minutes", "present_minutes", "thin_minutes", "lost_minutes"), _WHOLE
             ),
             **dict.fromkeys(("outside_sessions", "unverified_dates"), _WHOLE),
             **dict.fromkeys(("contracts", "rolls", "moves", "gaps", "explained"), _ROWS),
-            **dict.fromkeys(("conflicts", "faulty_rows"), _TEXTS),
+            **dict.fromkeys(("conflict_rows", "faulty_rows"), _TEXTS),
             coverage_pct=_NUMBER,
             faults=_OBJECT,
             material=_TRUTH,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from pj.verbs.arguments import JSON
+from pj.verbs.bars_quality import GAP_SWITCHES
 from pj.verbs.schema import Argument, Verb, object_output
 
 _TEXT: Final = {"type": "string"}
@@ -44,6 +45,7 @@ RESEARCH_VERBS: Final[tuple[Verb, ...]] = (
                 default="compiled",
             ),
             Argument("--jobs", "files of a folder at a time (default: one per core)", "int"),
+            *GAP_SWITCHES,
             JSON,
         ),
         object_output(

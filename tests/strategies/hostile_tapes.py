@@ -128,6 +128,30 @@ def trending(rng: random.Random) -> list[Bar]:
     return bars
 
 
+def gapping(rng: random.Random) -> list[Bar]:
+    """Return a market whose every bar opens some ticks from the last close, so that fills differ from plans."""
+    price, bars = 3000, []
+    for ts in minutes(DAYS[:3], rng, 0.95, 900, 1100):
+        open_ = price + rng.randint(-14, 14)
+        price = open_ + (3000 - open_) // 5 + rng.randint(-9, 9)
+        high, low = max(open_, price) + rng.randint(0, 2), min(open_, price) - rng.randint(0, 2)
+        bars.append(Bar(ts, open_, high, low, price, 6, "M6"))
+    return bars
+
+
+def dojis(rng: random.Random) -> list[Bar]:
+    """Return bars that seldom displace: swept pools wait, others are swept beside them, one bar takes them all."""
+    price, bars = 3000, []
+    for ts in minutes(DAYS[:3], rng, 0.98, 900, 1100):
+        close = price + (rng.choice((-12, 12)) if rng.random() < 0.08 else 0)
+        high, low = max(price, close) + rng.randint(0, 9), min(price, close) - rng.randint(0, 9)
+        if abs(close - price) > 9:
+            high, low = max(price, close) + 1, min(price, close) - 1
+        bars.append(Bar(ts, price, high, low, close, 6, "M6"))
+        price = close + (3000 - close) // 6 + rng.randint(-6, 6)
+    return bars
+
+
 def nothing(_rng: random.Random) -> list[Bar]:
     """Return no bar."""
     return []
@@ -150,6 +174,8 @@ MAKERS: dict[str, Callable[[random.Random], list[Bar]]] = {
         clock_change_weeks,
         heartbeats_and_strays,
         trending,
+        gapping,
+        dojis,
         nothing,
         lone,
     )

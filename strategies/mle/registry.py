@@ -31,6 +31,7 @@ FORMAT: Final = 1
 RUN_FILE: Final = "run.json"
 DISTRIBUTION: Final = "pj-engine"
 LIBRARIES: Final = ("arch", "distributed", "numba", "numpy", "pandas", "pyarrow", "scipy")
+_SOURCES: Final = {".py", ".j2"}
 _CHUNK: Final = 1 << 20
 
 Kind = Literal["backtest", "search", "validate"]
@@ -163,8 +164,9 @@ def _without_paths(value: Any) -> Any:
 def _sources() -> Iterator[tuple[str, bytes]]:
     for package in (live, strategies):
         root = Path(str(package.__file__)).resolve().parent
-        for path in root.rglob("*.py"):
-            yield path.relative_to(root.parent).as_posix(), path.read_bytes().replace(b"\r\n", b"\n")
+        for path in root.rglob("*"):
+            if path.suffix in _SOURCES:
+                yield path.relative_to(root.parent).as_posix(), path.read_bytes().replace(b"\r\n", b"\n")
 
 
 def _version(name: str) -> str:

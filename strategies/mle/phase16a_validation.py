@@ -30,6 +30,7 @@ from strategies.mle.audit.permutation import Null, permutation_nulls
 from strategies.mle.audit.placebo import RUNS as PLACEBO_RUNS
 from strategies.mle.audit.placebo import Placebo, placebo
 from strategies.mle.audit.report import html_of
+from strategies.mle.audit.search_evidence import search_evidence
 from strategies.mle.audit.split import Split, split_days
 from strategies.mle.audit.statistics import MonteCarlo, StatisticsInputError, monte_carlo
 from strategies.mle.audit.stress import Stress, cost_stress, demanded_slippage, slipped
@@ -42,7 +43,7 @@ from strategies.mle.kernels import codes as c
 from strategies.mle.registry import RunFolder, canonical
 from strategies.mle.run_files import write_whole
 
-__all__ = ["Audit", "BarChoice", "Plan", "Settings", "audit", "validate_backtest", "write_audit"]
+__all__ = ["Audit", "BarChoice", "Plan", "Settings", "audit", "validate_backtest", "validate_search", "write_audit"]
 
 PATHS: Final = 10_000
 FLOORS_CENTS: Final = (45_000, 100_000, 200_000)
@@ -108,6 +109,18 @@ def validate_backtest(folder: Path, choice: BarChoice, plan: Plan, say: Say = la
     """
     say("taking up the backtest")
     return audit(backtest_evidence(folder, choice), Tried(), plan, say)
+
+
+def validate_search(folder: Path, choice: BarChoice, plan: Plan, say: Say = lambda _: None) -> Audit:
+    """Return the audit of a search's folder: its best trial over the fitted dates, with all trials counted.
+
+    Raises BacktestInputError, one sentence, for a folder that cannot be judged.
+    """
+    say("taking up the search")
+    found = search_evidence(folder, choice)
+    steps = found.steps or tuple(natural_steps(found.evidence.params))
+    tried = Tried("search", found.fit, found.trials, found.sha256, found.trial, steps)
+    return audit(found.evidence, tried, plan, say)
 
 
 def audit(evidence: Evidence, tried: Tried, plan: Plan, say: Say = lambda _: None) -> Audit:
@@ -215,7 +228,7 @@ def _case(
     fit = tried.fit
     if earlier is not None:
         own = daily[split.fit].reshape(-1, 1) if fit is None else fit
-        fit = np.hstack([own, earlier[split.fit]])
+        fit = np.hstack([own, earlier[split.fit].astype(own.dtype)])
     return Case(
         split,
         daily,

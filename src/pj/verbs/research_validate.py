@@ -1,4 +1,4 @@
-"""Run the auditor: ``pj validate --backtest DIR``."""
+"""Run the auditor: ``pj validate --backtest DIR | --search DIR``."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 def validate(options: Options) -> int:
     """Judge one folder, write verdict.json, report.html and run.json; return 0 for PASS, 1 for FAIL."""
     from strategies.mle.audit.summary import lines_of, tree_of
-    from strategies.mle.phase16a_validation import validate_backtest, write_audit
+    from strategies.mle.phase16a_validation import validate_backtest, validate_search, write_audit
 
-    out: Path = options["out"] or options["backtest"] / "validation"
-    audit = validate_backtest(options["backtest"], _choice(options), _plan(options), _Progress())
+    folder = _folder(options)
+    out: Path = options["out"] or folder / "validation"
+    judge = validate_search if options["search"] is not None else validate_backtest
+    audit = judge(folder, _choice(options), _plan(options), _Progress())
     written = write_audit(audit, out)
     if options["json"]:
         print_json(tree_of(audit))
@@ -30,6 +32,13 @@ def validate(options: Options) -> int:
             print(line)
         print(f"written: {', '.join(str(path) for path in written)}")
     return 0 if audit.verdict.passed else 1
+
+
+def _folder(options: Options) -> Path:
+    given = [folder for folder in (options["backtest"], options["search"]) if folder is not None]
+    if len(given) != 1:
+        raise UsageError("pj validate needs one of --backtest DIR and --search DIR; see 'pj validate --help'")
+    return Path(given[0])
 
 
 def _choice(options: Options) -> BarChoice:

@@ -74,10 +74,11 @@ RESEARCH_VERBS: Final[tuple[Verb, ...]] = (
     ),
     Verb(
         "validate",
-        "Judge a backtest out of sample: PASS or FAIL, each criterion with number and threshold.",
+        "Judge a backtest or a search out of sample: PASS or FAIL, each criterion with number and threshold.",
         "pj.verbs.research_validate:validate",
         (
-            Argument("--backtest", "folder that 'pj backtest --out' wrote", "path", required=True, metavar="DIR"),
+            Argument("--backtest", "folder that 'pj backtest --out' wrote", "path", metavar="DIR"),
+            Argument("--search", "folder of 'pj search --out'; its best fitted trial is judged", "path", metavar="DIR"),
             Argument("--bars", "the Parquet file, where it is not where the run found it", "path"),
             Argument("--params", "JSON file of parameters, for a folder without run.json", "path"),
             Argument("--from", "first trade date, for a folder without run.json", "date"),

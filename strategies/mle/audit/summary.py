@@ -93,7 +93,8 @@ def _reality(audit: Audit) -> dict[str, Any] | None:
     if found is None:
         return None
     names = ("rc_p", "spa_p", "spa_p_lower", "spa_p_upper", "draws", "block_days")
-    return {name: getattr(found, name) for name in names} | {"stepm_survivors": len(found.survivors)}
+    more = {"stepm_survivors": len(found.survivors), "compared": len(found.studentised)}
+    return {name: getattr(found, name) for name in names} | more
 
 
 def _beside(audit: Audit) -> dict[str, Any]:

@@ -34,6 +34,8 @@ from strategies.mle.audit.verdict import MIN_HOLD_TRADES, Facts
 SEED: Final = 1
 BLOCKS: Final = 16
 DAYS_PER_YEAR: Final = 252
+COMPARED: Final = 20_000
+"""Trials that are held against each other; more add hours and nothing to see."""
 
 Cents = npt.NDArray[np.int64]
 Matrix = npt.NDArray[Any]
@@ -131,8 +133,9 @@ def weigh(case: Case, settings: Settings) -> Weighed:
     bets = bets or Bets(float(case.trial_count), np.arange(trials.shape[1]))
     variance = _sharpe_variance(trials[:, bets.leaders], len(fit))
     interval = reasons.attempt("lower_day_cents", lambda: mean_interval(hold, settings.draws, settings.seed))
-    pbo, pbo_sharpe = _overfitting(case, trials, settings, reasons)
-    reality = reasons.attempt("rc_p", lambda: reality_check(trials, settings.reality_draws, settings.seed))
+    compared = _compared(trials, fit)
+    pbo, pbo_sharpe = _overfitting(case, compared, settings, reasons)
+    reality = reasons.attempt("rc_p", lambda: reality_check(compared, settings.reality_draws, settings.seed))
     facts = Facts(
         fit_net_cents=int(fit.sum()),
         hold_net_cents=int(hold.sum()),
@@ -205,8 +208,21 @@ def _moving(case: Case) -> Matrix:
     """Return the fitted rows of all trials, without columns that never trade: those say nothing about chance."""
     if case.trials is None:
         return case.daily[case.split.fit].reshape(-1, 1)
-    moves = np.array([bool(np.any(case.trials[:, column])) for column in range(case.trials.shape[1])])
+    moves = np.zeros(case.trials.shape[1], dtype=np.bool_)
+    for left in range(0, len(moves), 4096):
+        moves[left : left + 4096] = np.asarray(case.trials[:, left : left + 4096]).any(axis=0)
     return case.trials if moves.all() or not moves.any() else case.trials[:, moves]
+
+
+def _compared(trials: Matrix, chosen: Cents) -> Matrix:
+    """Return what CSCV and the reality check compare: all trials, or COMPARED evenly spaced ones and the chosen.
+
+    Trials lie in the order of the grid, so that evenly spaced ones stand for their neighbours.
+    """
+    if trials.shape[1] <= COMPARED:
+        return trials
+    picked = np.linspace(0, trials.shape[1] - 1, COMPARED).astype(np.int64)
+    return np.hstack([np.asarray(trials[:, picked]), chosen.reshape(-1, 1).astype(trials.dtype)])
 
 
 def _sharpe_variance(rows: Matrix, days: int) -> float:

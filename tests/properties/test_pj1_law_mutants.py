@@ -297,3 +297,18 @@ def test_every_law_has_a_mutant() -> None:
 def test_the_subjects_are_not_mutants_of_each_other() -> None:
     raw, bars, _ = laws.made(3)
     assert EXACT.run(bars, raw).trades == COMPILED.run(bars, raw).trades
+
+
+LAWS = sorted({law.__name__ for law, _ in TABLE})
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("subject", [EXACT, COMPILED], ids=lambda subject: subject.name)
+@pytest.mark.parametrize("law", LAWS)
+def test_a_thousand_seeds_keep_every_law(law: str, subject: Subject) -> None:
+    for seed in range(10**6, 10**6 + 1000):
+        try:
+            getattr(laws, law)(subject, seed)
+        except AssertionError as error:
+            raise AssertionError(f"{law} is broken by {subject.name} at seed {seed}") from error

@@ -6,7 +6,7 @@ trial is kept, with its days, so that the auditor can weigh the best against the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from live.market import INSTRUMENTS, Instrument
-from strategies.mle.bar_file import load_columns
+from strategies.mle.bar_file import BarColumns, load_columns
+from strategies.mle.phase16_pj_engine import columns_between
 from strategies.mle.registry import RunFolder, code_version
 from strategies.mle.search.backends import Backend, chosen_backend
 from strategies.mle.search.plan import Plan, rows_of_part
@@ -25,6 +26,9 @@ from strategies.mle.search.result import SearchResult, open_search, read_search
 from strategies.mle.search.space import SearchInputError, Space, read_space
 from strategies.mle.search.store import Store
 from strategies.mle.tape import Tape
+
+Inspect = Callable[[str, BarColumns], Mapping[str, Any]]
+"""Judges bars (the file's name, the bars) and returns what is to be kept of it; raises BacktestInputError to refuse."""
 
 __all__ = ["BarChoice", "SearchInputError", "SearchSummary", "open_search", "read_space", "run_search"]
 
@@ -54,11 +58,18 @@ class BarChoice:
 
     def tape(self, space: Space) -> Tape:
         """Return the chosen bars; raises BacktestInputError."""
+        return self.inspected_tape(space)[0]
+
+    def inspected_tape(self, space: Space, inspect: Inspect | None = None) -> tuple[Tape, dict[str, Any]]:
+        """Return the chosen bars, and what ``inspect`` says of them; raises BacktestInputError."""
         instrument = space.base.instrument(self.instrument())
-        tape = Tape.of(load_columns(self.path, instrument, front=self.front, snap=self.snap))
+        columns = load_columns(self.path, instrument, front=self.front, snap=self.snap)
+        used = columns_between(columns, self.start, self.end)
+        quality = {} if inspect is None else dict(inspect(str(self.path), used))
+        tape = Tape.of(columns)
         if self.start is None and self.end is None:
-            return tape
-        return tape.between((self.start or date.min).toordinal(), (self.end or date.max).toordinal())
+            return tape, quality
+        return tape.between((self.start or date.min).toordinal(), (self.end or date.max).toordinal()), quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +107,15 @@ def run_search(
     say: Callable[[str], object] = lambda _: None,
     stop: Stop | None = None,
     progress: Callable[[int, int], Progress] | None = None,
+    inspect: Inspect | None = None,
 ) -> SearchSummary:
     """Search ``space`` and keep every trial in ``out``; ``say`` gets words for the operator.
 
-    ``stop`` may become true at any time: the search then ends after a part and ``resume`` goes on with it. Raises
-    BacktestInputError for bars, space or folder that cannot be used, SearchUnavailable for a cluster that is away.
+    ``inspect`` is shown the bars first and may refuse them; what it returns stands in run.json. ``stop`` may become
+    true at any time: the search then ends after a part and ``resume`` goes on with it. Raises BacktestInputError for
+    bars, space or folder that cannot be used, SearchUnavailable for a cluster that is away.
     """
-    tape = choice.tape(space)
+    tape, quality = choice.inspected_tape(space, inspect)
     plan = Plan(space, part_rows or rows_of_part(len(tape.days)))
     store = Store(out, space, plan, tape.days)
     inputs = {**choice.as_dict(), "bars": choice.path}
@@ -119,7 +132,7 @@ def run_search(
         summary = _summary(worker.name, tape, plan, stored, store.keeps_daily)
     if summary.finished:
         summary = replace(summary, **_results(read_search(out)))
-        run.finish(summary.as_dict(), store.outputs())
+        run.finish({**summary.as_dict(), "quality": quality}, store.outputs())
     return summary
 
 

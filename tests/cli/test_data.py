@@ -157,3 +157,17 @@ def test_a_policy_refuses_what_it_says(
     with pytest.raises(BacktestInputError, match="--allow-gaps") as caught:
         judge_file(bars, "MNQ", policy)
     assert exit_code_of(caught.value) == 2
+
+
+def test_a_search_refuses_material_gaps_unless_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    days = [minute + 1440 * day for day in (0, 1, 2) for minute in range(1380)]
+    bars = write_bars(tmp_path / "bars.parquet", [minute for minute in days if not 2000 <= minute < 2090])
+    (tmp_path / "space.yaml").write_text("swing_n: [3, 5]\n")
+    words = ["search", "--bars", str(bars), "--space", str(tmp_path / "space.yaml"), "--out", str(tmp_path / "out")]
+    assert main(words) == 2
+    err = capsys.readouterr().err
+    assert "(90 minutes)" in err and "--allow-gaps" in err and not (tmp_path / "out").exists()
+    assert main([*words, "--allow-gaps"]) == 0
+    assert "warning: " in capsys.readouterr().err
+    quality = json.loads((tmp_path / "out" / "run.json").read_text())["results"]["quality"]
+    assert quality["lost_minutes"] == 90 and quality["material"]

@@ -33,6 +33,7 @@ LONG_MIN: Final = 60
 SHARE: Final = 0.001
 _BUSY: Final = 0.5
 _SATURDAY: Final = 5
+_NOTHING: Final = 1e-9
 _BIN_MIN: Final = 15
 _BINS: Final = MINUTES_PER_DAY // _BIN_MIN
 RULE: Final = (
@@ -135,11 +136,12 @@ def coverage(ordinals: Ints, minutes: Ints, days: ExchangeDays) -> Coverage:
     present[row_of, minutes] = True
     expected = _expected(seen.tolist(), days)
     outside = int((present & ~expected).sum())
+    by_time = _by_bin(expected).sum(axis=0), _by_bin(expected & ~present).sum(axis=0)
     expected[0, : int(minutes[ordinals == first].min())] = False
     expected[-1, int(minutes[ordinals == last].max()) + 1 :] = False
     dates = [day for day in range(first, last + 1) if (day + 6) % 7 < _SATURDAY]
     lost = list(_lost_days(sorted(set(dates) - set(seen.tolist())), days))
-    gaps = [*lost, *_gaps(seen.tolist(), expected, expected & ~present)]
+    gaps = [*lost, *_gaps(seen.tolist(), expected, expected & ~present, by_time)]
     return Coverage(
         expected=int(expected.sum()) + sum(gap.minutes for gap in lost),
         present=int((present & expected).sum()),
@@ -166,8 +168,8 @@ def _lost_days(missing: Sequence[int], days: ExchangeDays) -> Iterator[Gap]:
             yield Gap(date.fromordinal(day), session[0][0], session[-1][1], minutes, day=True)
 
 
-def _gaps(dates: Sequence[int], wanted: Flags, missing: Flags) -> Iterator[Gap]:
-    thin = _Thinness(wanted, missing)
+def _gaps(dates: Sequence[int], wanted: Flags, missing: Flags, by_time: tuple[Ints, Ints]) -> Iterator[Gap]:
+    thin = _Thinness(wanted, missing, by_time)
     for row in np.flatnonzero(missing.any(axis=1)).tolist():
         begins, ends = runs_of(missing[row])
         for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
@@ -176,16 +178,18 @@ def _gaps(dates: Sequence[int], wanted: Flags, missing: Flags) -> Iterator[Gap]:
 
 
 class _Thinness:
-    """Know how often minutes are missing: by time of the day over all dates, by date over the times that trade."""
+    """Know how often minutes are missing: by time of the day over all dates, by date over the times that trade.
 
-    def __init__(self, wanted: Flags, missing: Flags) -> None:
-        """Count both tables (trade date x minute)."""
-        by_bin = (len(wanted), _BINS, _BIN_MIN)
-        wanted_b, missing_b = (table.reshape(by_bin).sum(axis=2) for table in (wanted, missing))
-        self.wanted_of_time, self.missing_of_time = wanted_b.sum(axis=0), missing_b.sum(axis=0)
+    ``by_time`` counts wanted and missing minutes of each quarter of an hour over whole sessions, also before the first
+    and after the last bar: whether bars begin at 09:30 every day is seen from the second day on.
+    """
+
+    def __init__(self, wanted: Flags, missing: Flags, by_time: tuple[Ints, Ints]) -> None:
+        """Count the tables (trade date x minute)."""
+        self.wanted_of_time, self.missing_of_time = by_time
         self.busy = self.missing_of_time < _BUSY * np.maximum(self.wanted_of_time, 1)
-        self.wanted_of_day = (wanted_b * self.busy).sum(axis=1)
-        self.missing_of_day = (missing_b * self.busy).sum(axis=1)
+        self.wanted_of_day = (_by_bin(wanted) * self.busy).sum(axis=1)
+        self.missing_of_day = (_by_bin(missing) * self.busy).sum(axis=1)
         self.limit = log(CHANCE / max(1, int(wanted.sum())))
 
     def cannot_explain(self, row: int, begin: int, end: int) -> bool:
@@ -197,9 +201,14 @@ class _Thinness:
         return float((own * np.log(np.maximum(time, day))).sum()) <= self.limit
 
 
-def _share(missing: Ints, wanted: Ints) -> Any:
-    """Return missing / wanted, drawn a little towards one half so that few minutes prove little."""
-    return (missing + 0.5) / (wanted + 1.0)
+def _by_bin(table: Flags) -> Ints:
+    """Return the counts of a table (trade date x minute) by quarter of an hour."""
+    return np.asarray(table.reshape(len(table), _BINS, _BIN_MIN).sum(axis=2), dtype=np.int64)
+
+
+def _share(missing: Any, wanted: Any) -> Any:
+    """Return missing / wanted, one more of both so that little proves little; almost 0 where nothing is known."""
+    return np.where(wanted > 0, (missing + 1.0) / (wanted + 1.0), _NOTHING)
 
 
 def _days_line(days: Sequence[date]) -> list[str]:

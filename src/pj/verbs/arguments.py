@@ -15,3 +15,8 @@ PROFILE: Final = (
     Argument("--profile", "setting profile", choices=("paper", "live")),
     Argument("--live", "confirm that real money is meant; needed with the live profile", kind="flag"),
 )
+ALLOW_GAPS: Final = Argument(
+    "--allow-gaps", "go on whatever minutes the bars lack; they are listed and recorded", kind="flag"
+)
+REFUSE_GAPS: Final = Argument("--refuse-gaps", "refuse bars with any unexplained gap, however small", kind="flag")
+GAP_SWITCHES: Final = (ALLOW_GAPS, REFUSE_GAPS)

@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from pj.verbs.arguments import ALLOW_GAPS
 from pj.verbs.common import Options
-from pj.verbs.schema import Argument, UsageError
+from pj.verbs.schema import UsageError
 
 if TYPE_CHECKING:
     from pj.store.gaps import Coverage
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
 Policy = Literal["tell", "material", "any"]
 """What is refused: nothing, material gaps (a session, over an hour, over a thousandth of all), every gap."""
-ALLOW: Final = Argument("--allow-gaps", "go on whatever minutes the bars lack; they are listed and recorded", "flag")
-REFUSE: Final = Argument("--refuse-gaps", "refuse bars with any unexplained gap, however small", "flag")
-GAP_SWITCHES: Final = (ALLOW, REFUSE)
 _SHOWN: Final = 10
 
 
@@ -44,9 +42,9 @@ def judge_bars(source: str, columns: BarColumns, *, policy: Policy) -> dict[str,
 
     found = judge_coverage(columns.ts_ns)
     if found.gaps and (policy == "any" or (policy == "material" and found.material)):
-        raise BacktestInputError(
-            f"{_told(source, found)}: {'; '.join(_lines(found))}; bring in what is missing, or go on with {ALLOW.name}"
-        )
+        listed = "; ".join(_lines(found))
+        remedy = f"bring in what is missing, or go on with {ALLOW_GAPS.name}"
+        raise BacktestInputError(f"{_told(source, found)}: {listed}; {remedy}")
     if found.gaps:
         sys.stderr.write("\n  ".join([f"warning: {_told(source, found)}:", *_lines(found)]) + "\n")
     return {

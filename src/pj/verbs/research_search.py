@@ -6,6 +6,7 @@ import sys
 from datetime import date
 
 from pj.settings_text import parse_yaml, read_text
+from pj.verbs.bars_quality import gap_policy, inspector
 from pj.verbs.common import Options, Refusal, Unavailable, print_json
 
 
@@ -37,6 +38,7 @@ def search(options: Options) -> int:
                 say=_say,
                 stop=stop,
                 progress=Progress,
+                inspect=inspector(gap_policy(options, "material")),
             )
         except SearchUnavailable as error:
             raise Unavailable(str(error)) from error

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pj.verbs.arguments import JSON
-from pj.verbs.bars_quality import GAP_SWITCHES
+from pj.verbs.arguments import GAP_SWITCHES, JSON
 from pj.verbs.schema import Argument, Verb, object_output
 
 _TEXT: Final = {"type": "string"}
@@ -169,6 +168,7 @@ RESEARCH_VERBS: Final[tuple[Verb, ...]] = (
             Argument("--front", "of overlapping contracts keep the one with more volume per trade date", "flag"),
             Argument("--snap", "round prices to the grid instead of refusing the file", "flag"),
             Argument("--symbol", "what is traded", choices=("NQ", "MNQ", "ES", "MES"), default="MNQ"),
+            *GAP_SWITCHES,
             JSON,
         ),
         object_output(

@@ -149,6 +149,9 @@ def _store_all(worker: Backend, plan: Plan, store: Store, todo: list[int], shown
                 shown.add(len(block.trials))
             if stop:
                 break
+        else:
+            if stored != plan.rows:
+                raise RuntimeError(f"{worker.name} gave {stored} of {plan.rows} trials and said it was done")
     if shown:
         shown.end()
     return stored

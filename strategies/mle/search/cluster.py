@@ -7,6 +7,7 @@ code and data unencrypted unless its own TLS is set up: use it on a network you 
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Generator, Mapping
 from concurrent.futures import CancelledError
@@ -26,6 +27,7 @@ from strategies.mle.tape import Tape
 distributed: Final[Any] = distributed_
 _WAIT_S: Final = 10
 _ARRAYS: Final = ("ts_s", "open", "high", "low", "close", "minute", "ordinal", "contract")
+_ADDRESS: Final = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
 _open: dict[str, tuple[Plan, Searcher]] = {}
 _lock = threading.Lock()
 
@@ -56,7 +58,8 @@ class ClusterBackend:
                 return client.submit(compute_part, tape, task, part, pure=False)
 
             ahead = 2 * sum(client.nthreads().values()) + 1
-            running = distributed.as_completed([submit(part) for part, _ in zip(left, range(ahead), strict=False)])
+            first = [submit(part) for _, part in zip(range(ahead), left, strict=False)]
+            running = distributed.as_completed(first, loop=client.loop)
             for future in running:
                 part, block = future.result()
                 future.release()
@@ -65,9 +68,9 @@ class ClusterBackend:
                     running.add(submit(following))
                 yield part, block
         except (distributed.KilledWorker, CancelledError, OSError, TimeoutError) as error:
-            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            why = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise SearchUnavailable(
-                f"{self.name} went away ({first}); what is stored stays, go on with it by --resume"
+                f"{self.name} went away ({why}); what is stored stays, go on with it by --resume"
             ) from error
 
 
@@ -91,8 +94,7 @@ def compute_part(packed: bytes, task: Mapping[str, Any], part: int) -> tuple[int
 
 def _connected(address: str) -> Any:
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isdigit():
+    if not _ADDRESS.fullmatch(address):
         raise SearchInputError(f"dask://{address} is not an address; give dask://HOST:PORT, e.g. dask://127.0.0.1:8786")
     try:
         client = distributed.Client(f"tcp://{address}", timeout=_WAIT_S, set_as_default=False)

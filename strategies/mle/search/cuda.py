@@ -39,6 +39,8 @@ def is_available() -> bool:
 
 def device_name() -> str:
     """Return the GPU's name."""
+    if numba.config.ENABLE_CUDASIM:
+        return "none; numba's simulator, which is for tests"
     name = cuda.get_current_device().name
     return name.decode() if isinstance(name, bytes) else str(name)
 

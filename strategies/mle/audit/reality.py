@@ -89,6 +89,22 @@ def reality_check(
     return from_runs(checked, runs, draws, seed, length, size)
 
 
+def highest_by_luck(daily: Matrix, draws: int, seed: int, block_days: int | None = None) -> tuple[Floats, int]:
+    """Return per draw the largest studentised mean of the configurations recentred to zero, and how many of them move.
+
+    Raises as `reality_check`; where none moves, every draw is 0.
+    """
+    checked = matrix(daily, days_at_least=8)
+    length = common_block_length(checked) if block_days is None else block_days
+    check_draws(checked.shape[0], draws, length)
+    means, omegas = _means_and_omegas(checked, length)
+    moving = omegas > 0.0
+    if not moving.any():
+        return np.zeros(draws), 0
+    runs = _runs(resampled_days(checked.shape[0], draws, seed, length))
+    return _maxima(checked, means, omegas, moving, runs, draws)[:, 3], int(moving.sum())
+
+
 def from_runs(
     daily: Matrix, runs: tuple[Ints, Ints, Ints], draws: int, seed: int, block_days: int, size: float
 ) -> RealityCheck:

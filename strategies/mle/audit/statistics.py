@@ -10,14 +10,14 @@ from strategies.mle.audit.multiple import HURDLE_T, benjamini_hochberg, holm, si
 from strategies.mle.audit.overfitting import Pbo, cscv
 from strategies.mle.audit.reality import RealityCheck, common_block_length, reality_check
 from strategies.mle.audit.sharpe import dsr, expected_max_sharpe, min_btl, min_trl, moments, psr, sharpe
-from strategies.mle.audit.trials import Bets, Clusters, clusters, effective_trials, independent_bets
+from strategies.mle.audit.trials import Clusters, Luck, clusters, effective_trials, luck
 
 __all__ = [
     "HURDLE_T",
-    "Bets",
     "Clusters",
     "Cpcv",
     "Floor",
+    "Luck",
     "MonteCarlo",
     "Pbo",
     "RealityCheck",
@@ -34,7 +34,7 @@ __all__ = [
     "effective_trials",
     "expected_max_sharpe",
     "holm",
-    "independent_bets",
+    "luck",
     "mean_interval",
     "min_btl",
     "min_trl",

@@ -9,11 +9,15 @@ from typing import Final
 import numpy as np
 
 from strategies.mle.audit.arrays import Flags, Floats, Ints, Matrix, StatisticsInputError, matrix, stands_still
+from strategies.mle.audit.bootstrap import SEED
+from strategies.mle.audit.reality import highest_by_luck
+from strategies.mle.audit.sharpe import expected_max_normal
 
 SAME_BET: Final = sqrt(0.5)
 """Correlation from which on half of a configuration's daily variance is its leader's: one bet, not two."""
 LIMIT: Final = 10_000
-"""Configurations that are clustered; of more, so many evenly spaced ones are, and their count is scaled up."""
+"""Configurations that are looked at; of more, so many evenly spaced ones are."""
+DRAWS: Final = 1_000
 _BATCH: Final = 512
 
 
@@ -69,31 +73,55 @@ def _unit(rows: Floats) -> tuple[Floats, Flags]:
 
 
 @dataclass(frozen=True, slots=True)
-class Bets:
-    """Hold how many different bets were tried (not whole where they were sampled) and a column that stands for each."""
+class Luck:
+    """Hold what the deflated Sharpe ratio needs to know of a search: pj1 S11.4's N and Var, and the clusters found."""
 
-    count: float
-    leaders: Ints
+    effective: float
+    variance: float
+    clusters: int
 
 
-def independent_bets(daily: Matrix, same_bet: float = SAME_BET) -> Bets:
-    """Return the number of `clusters`, at least 1, and their leaders.
+def luck(daily: Matrix, draws: int = DRAWS, seed: int = SEED) -> Luck:
+    """Return `effective_trials`, and the variance of the Sharpe ratios over the leaders of the `clusters`.
 
-    The two belong together: expected luck is the spread of Sharpe ratios among independent trials times a figure of
-    their number, so the variance must be taken over the leaders too. Over all columns it would count a large family of
-    good relatives as if luck alone had spread them, and a large family of equals as if luck were small.
-    Of more than LIMIT columns, LIMIT evenly spaced ones are clustered and the count is scaled up as if those left out
-    held as many new bets as those looked at: rather too many than too few, which makes the deflated ratio stricter.
+    Over all columns, a family of good relatives would count as if luck alone had spread them, and a family of equals as
+    if luck were small. The variance is at least that of pure chance, 1 / (T - 1). Of more than LIMIT columns, LIMIT
+    evenly spaced ones are looked at.
     """
-    columns = matrix(daily).shape[1]
+    picked = daily[:, _places(matrix(daily).shape[1])]
+    leaders = clusters(picked).leaders
+    part = np.asarray(picked[:, leaders], dtype=np.float64)
+    ratios = part.mean(axis=0) / part.std(axis=0, ddof=1)
+    least = 1.0 / (daily.shape[0] - 1)
+    variance = max(least, float(ratios.var(ddof=1))) if leaders.size > 1 else least
+    return Luck(effective_trials(daily, draws, seed), variance, int(leaders.size))
+
+
+def effective_trials(daily: Matrix, draws: int = DRAWS, seed: int = SEED) -> float:
+    """Return how many independent trials would show as good a best by luck as these configurations do.
+
+    The days are resampled in blocks with every configuration recentred to zero, all together, so that their likeness is
+    kept; the mean of the largest studentised mean is that of so many normal draws (`expected_max_normal`). Relatives
+    count for what they add, neither once nor in full. At least 1, at most the number of columns that move. Of more than
+    LIMIT columns, LIMIT evenly spaced ones are drawn and the answer is scaled up as if those left out were as new:
+    rather too many than too few, which makes the deflated ratio stricter. docs/adr/0011 holds the figures.
+    Raises StatisticsInputError for fewer than 8 days.
+    """
+    columns = matrix(daily, days_at_least=8).shape[1]
+    places = _places(columns)
+    highest, moving = highest_by_luck(daily[:, places], draws, seed)
+    if moving == 0:
+        return 1.0
+    wanted = float(highest.mean())
+    low, high = 1.0, float(moving)
+    while high - low > 1e-9 * high:
+        middle = (low + high) / 2.0
+        low, high = (middle, high) if expected_max_normal(middle) < wanted else (low, middle)
+    return high * columns / int(places.size)
+
+
+def _places(columns: int) -> Ints:
+    """Return the columns that are looked at: all, or LIMIT evenly spaced ones."""
     if columns <= LIMIT:
-        leaders = clusters(daily, same_bet).leaders
-        return Bets(float(max(1, leaders.size)), leaders)
-    places = np.linspace(0, columns - 1, LIMIT).astype(np.int64)
-    leaders = places[clusters(daily[:, places], same_bet).leaders]
-    return Bets(max(1.0, leaders.size * float(columns) / LIMIT), leaders)
-
-
-def effective_trials(daily: Matrix, same_bet: float = SAME_BET) -> float:
-    """Return the count of `independent_bets`: configurations that share half of their variance count once."""
-    return independent_bets(daily, same_bet).count
+        return np.arange(columns)
+    return np.linspace(0, columns - 1, LIMIT).astype(np.int64)

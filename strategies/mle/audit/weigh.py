@@ -16,18 +16,20 @@ import numpy.typing as npt
 
 from strategies.mle.audit.split import Split
 from strategies.mle.audit.statistics import (
-    Bets,
+    Luck,
     Pbo,
     RealityCheck,
     StatisticsInputError,
     cscv,
     dsr,
-    independent_bets,
     mean_interval,
     min_btl,
     min_trl,
     moments,
     reality_check,
+)
+from strategies.mle.audit.statistics import (
+    luck as measured_luck,
 )
 from strategies.mle.audit.verdict import MIN_HOLD_TRADES, Facts
 
@@ -80,6 +82,7 @@ class Settings:
     seed: int = SEED
     draws: int = 10_000
     reality_draws: int = 2_000
+    luck_draws: int = 1_000
     blocks: int = BLOCKS
 
 
@@ -128,10 +131,7 @@ def weigh(case: Case, settings: Settings) -> Weighed:
     split = case.split
     fit, hold = case.daily[split.fit], case.daily[split.hold]
     trials = _moving(case)
-    bets = reasons.attempt("effective_trials", lambda: independent_bets(trials))
-    # Where bets cannot be told apart, every trial counts: the stricter answer.
-    bets = bets or Bets(float(case.trial_count), np.arange(trials.shape[1]))
-    variance = _sharpe_variance(trials[:, bets.leaders], len(fit))
+    luck = _luck(case, trials, settings, reasons)
     interval = reasons.attempt("lower_day_cents", lambda: mean_interval(hold, settings.draws, settings.seed))
     compared = _compared(trials, fit)
     pbo, pbo_sharpe = _overfitting(case, compared, settings, reasons)
@@ -150,23 +150,29 @@ def weigh(case: Case, settings: Settings) -> Weighed:
         neighbours_positive=sum(one.net_cents > 0 for one in case.neighbours),
         worst_neighbour=_worst(case.neighbours),
         why=reasons.why,
-        **_deflations(case, bets.count, variance, reasons),
+        **_deflations(case, luck, reasons),
         **_counts(case),
         **_slipped(case, reasons),
     )
     moments_fit = reasons.attempt("dsr_fit", lambda: moments(fit))
     moments_hold = reasons.attempt("dsr_hold", lambda: moments(hold))
     needed = _needed(case, facts, moments_hold, moments_fit)
-    return Weighed(facts, moments_fit, moments_hold, interval, pbo, reality, variance, needed)
+    return Weighed(facts, moments_fit, moments_hold, interval, pbo, reality, luck.variance, needed)
 
 
-def _deflations(case: Case, effective: float, variance: float, reasons: _Reasons) -> dict[str, Any]:
+def _luck(case: Case, trials: Matrix, settings: Settings, reasons: _Reasons) -> Luck:
+    """Return what luck alone could do; where it cannot be drawn, every trial counts as one of its own: stricter."""
+    drawn = reasons.attempt("effective_trials", lambda: measured_luck(trials, settings.luck_draws, settings.seed))
+    return drawn or Luck(float(case.trial_count), _sharpe_variance(trials, len(trials)), trials.shape[1])
+
+
+def _deflations(case: Case, luck: Luck, reasons: _Reasons) -> dict[str, Any]:
     """Return the deflated Sharpe ratios of both parts: for all trials, and for all looks at this holdout."""
     fit, hold = case.daily[case.split.fit], case.daily[case.split.hold]
     looks = 1 if case.looks_hold is None else 1 + case.looks_hold.shape[1]
     return {
-        "effective_trials": effective,
-        "dsr_fit": reasons.attempt("dsr_fit", lambda: _deflated(fit, variance, effective)),
+        "effective_trials": luck.effective,
+        "dsr_fit": reasons.attempt("dsr_fit", lambda: _deflated(fit, luck.variance, luck.effective)),
         "looks": looks,
         "dsr_hold": reasons.attempt("dsr_hold", lambda: _deflated(hold, _looks_variance(case), float(looks))),
     }

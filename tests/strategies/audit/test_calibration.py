@@ -66,17 +66,20 @@ def study(edge_r: float, seeds: range, *, frozen: bool = False, columns: int = 5
     return passed, met
 
 
+@pytest.mark.slow
 def test_noise_fails() -> None:
     passed, met = study(0.0, range(20))
     assert passed == 0
     assert met["dsr"] <= 1 and met["pbo"] <= 4 and met["reality_check"] <= 3
 
 
+@pytest.mark.slow
 def test_a_planted_edge_passes() -> None:
     passed, _ = study(0.3, range(20))
     assert passed >= 19
 
 
+@pytest.mark.slow
 def test_one_frozen_configuration_is_judged_alike() -> None:
     assert study(0.3, range(20), frozen=True, columns=30)[0] >= 19
     assert study(0.0, range(20), frozen=True, columns=30)[0] <= 1

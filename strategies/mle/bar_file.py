@@ -93,6 +93,14 @@ class BarColumns:
     volume: Ints
     contract: Sequence[str]
 
+    @classmethod
+    def of(cls, bars: Iterable[Bar]) -> BarColumns:
+        """Return bars as columns."""
+        rows = [(b.ts_ns, b.open_ticks, b.high_ticks, b.low_ticks, b.close_ticks, b.volume, b.contract) for b in bars]
+        ts, open_, high, low, close, volume, contract = zip(*rows, strict=True) if rows else ((),) * 7
+        ints = [np.asarray(column, np.int64) for column in (ts, open_, high, low, close, volume)]
+        return cls(ints[0], ints[1], ints[2], ints[3], ints[4], ints[5], Names.of(contract))
+
     def take(self, rows: Ints) -> BarColumns:
         """Return the given rows, in the given order."""
         return BarColumns(

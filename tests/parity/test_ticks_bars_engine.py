@@ -1,4 +1,4 @@
-"""One tape three ways, the same decisions: ticks through the BarBuilder, bars as lived, bars in the backtest (P3)."""
+"""One tape four ways, the same decisions: ticks through the BarBuilder, bars as lived, both backtests (P3)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from live.engine import Engine, Route
 from live.events import BarClosed, ClockPassed, EntriesJudged, Event, Mode, ModeChanged, PriceMarked
 from live.market import INSTRUMENTS, Bar
 from live.params import Params
+from live.records import event_row
+from strategies.mle.bar_file import BarColumns
+from strategies.mle.compiled import run_compiled
 from strategies.mle.phase16_pj_engine import Ran, load_bars, run_bars
+from strategies.mle.tape import Tape
 
 MNQ = INSTRUMENTS["MNQ"]
 
@@ -44,7 +48,11 @@ def as_lived(bars: list[Bar], rng: random.Random) -> list[Event]:
 def compare(bars: list[Bar], params: Params, rng: random.Random) -> Ran:
     truth = run_bars(bars, params, MNQ)
     assert record(Engine(params, MNQ, Route.SIMULATED), as_lived(bars, rng)) == truth
-    assert run_bars(built(ticks_of(bars, rng), rng), params, MNQ) == truth
+    own = built(ticks_of(bars, rng), rng)
+    assert run_bars(own, params, MNQ) == truth
+    compiled = run_compiled(Tape.of(BarColumns.of(own)), params)
+    assert list(map(event_row, compiled.events())) == list(map(event_row, truth.events))
+    assert compiled.trades() == truth.trades
     return truth
 
 

@@ -18,7 +18,10 @@ from live.params import Params
 from live.records import EVENT_COLUMNS, TRADE_COLUMNS, event_row, trade_row
 from pj.channels.csvlog import read_rows
 from pj.channels.stats import Stats
+from strategies.mle.bar_file import BarColumns
+from strategies.mle.compiled import run_compiled
 from strategies.mle.phase16_pj_engine import load_bars, run_bars
+from strategies.mle.tape import Tape
 
 MNQ = INSTRUMENTS["MNQ"]
 DAY = date(2026, 4, 24)
@@ -81,6 +84,9 @@ def test_a_paper_morning_equals_the_backtest(make: Make, bars: list[Bar]) -> Non
     rows = world.rows(*CORE_TYPES)
     assert rows == expected(lived)
     ran = run_bars(lived, Params(), MNQ)
+    compiled = run_compiled(Tape.of(BarColumns.of(lived)), Params())
+    assert list(map(event_row, compiled.events())) == list(map(event_row, ran.events))
+    assert compiled.trades() == ran.trades
     assert sum(kind == "SIGNAL" for kind, *_ in rows) == sum(e.event == "SIGNAL" for e in ran.events)
     today = [trade_row(t, MNQ) for t in ran.trades if t.trade_date_ordinal == DAY.toordinal()]
     assert len(today) >= 3, "the morning must hold trades, or this proves nothing"

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
-import numpy as np
+from collections.abc import Sequence
 
 from live.market import INSTRUMENTS, Bar
 from live.params import Params
@@ -21,19 +18,7 @@ MNQ = INSTRUMENTS["MNQ"]
 
 def columns_of(bars: Sequence[Bar]) -> BarColumns:
     """Return the bars as the columns that a file gives."""
-
-    def column(read: Callable[[Bar], int]) -> Any:
-        return np.asarray([read(bar) for bar in bars], np.int64)
-
-    return BarColumns(
-        column(lambda bar: bar.ts_ns),
-        column(lambda bar: bar.open_ticks),
-        column(lambda bar: bar.high_ticks),
-        column(lambda bar: bar.low_ticks),
-        column(lambda bar: bar.close_ticks),
-        column(lambda bar: bar.volume),
-        [bar.contract for bar in bars],
-    )
+    return BarColumns.of(bars)
 
 
 def assert_equal(bars: Sequence[Bar], params: Params) -> CompiledRun:

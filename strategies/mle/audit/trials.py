@@ -104,10 +104,10 @@ def effective_trials(daily: Matrix, draws: int = DRAWS, seed: int = SEED) -> flo
     kept; the mean of the largest studentised mean is that of so many normal draws (`expected_max_normal`). Relatives
     count for what they add, neither once nor in full. At least 1, at most the number of columns that move. Of more than
     LIMIT columns, LIMIT evenly spaced ones are drawn and the answer is scaled up as if those left out were as new:
-    rather too many than too few, which makes the deflated ratio stricter. docs/adr/0011 holds the figures.
+    rather too many than too few, which makes the deflated ratio stricter. docs/adr/0012 holds the figures.
     Raises StatisticsInputError for fewer than 8 days.
     """
-    columns = matrix(daily, days_at_least=8).shape[1]
+    columns = int(matrix(daily, days_at_least=8).shape[1])
     places = _places(columns)
     highest, moving = highest_by_luck(daily[:, places], draws, seed)
     if moving == 0:

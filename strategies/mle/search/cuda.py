@@ -15,6 +15,7 @@ from typing import Any, Final
 import numba.cuda
 import numpy as np
 import numpy.typing as npt
+from numba.core import config
 from numba.core.dispatcher import Dispatcher
 
 from strategies.mle.kernels.batch import ORDERS_KEPT, describe_reclaims, money_walk
@@ -39,7 +40,7 @@ def is_available() -> bool:
 
 def device_name() -> str:
     """Return the GPU's name."""
-    if numba.config.ENABLE_CUDASIM:
+    if vars(config)["ENABLE_CUDASIM"]:
         return "none; numba's simulator, which is for tests"
     name = cuda.get_current_device().name
     return name.decode() if isinstance(name, bytes) else str(name)
@@ -50,10 +51,23 @@ def device_function(function: Any) -> Any:
     return _twin(function.py_func)
 
 
+def _larger(one: int, other: int) -> int:
+    return max(other, one)
+
+
+def _smaller(one: int, other: int) -> int:
+    return min(other, one)
+
+
+_BUILT_IN: Final = {"max": _larger, "min": _smaller}
+
+
 @cache
 def _twin(plain: FunctionType) -> Any:
     called = {name: plain.__globals__.get(name) for name in plain.__code__.co_names}
     twins = {name: _twin(one.py_func) for name, one in called.items() if isinstance(one, Dispatcher)}
+    # numba's CUDA target does not compile max and min of whole numbers.
+    twins |= {name: _twin(one) for name, one in _BUILT_IN.items() if name in plain.__code__.co_names}
     copy = FunctionType(plain.__code__, {**plain.__globals__, **twins}, plain.__name__, plain.__defaults__)
     return cuda.jit(device=True)(copy)
 

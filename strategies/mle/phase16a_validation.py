@@ -187,7 +187,7 @@ def write_audit(audit: Audit, out: Path) -> tuple[Path, ...]:
     judged = int(audit.daily[audit.split.judged].sum())
     results = {"verdict": audit.verdict.word, "trades": len(audit.table), "net_usd": usd_text(judged)}
     failed = [one.id for one in audit.verdict.failed]
-    return (*places, run.finish({**results, "failed": failed}, texts))
+    return (*places, run.finish({**results, "failed": failed, "quality": evidence.quality}, texts))
 
 
 def _look(evidence: Evidence, tried: Tried, split: Split) -> Look:

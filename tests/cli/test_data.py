@@ -171,3 +171,18 @@ def test_a_search_refuses_material_gaps_unless_told(tmp_path: Path, capsys: pyte
     assert "warning: " in capsys.readouterr().err
     quality = json.loads((tmp_path / "out" / "run.json").read_text())["results"]["quality"]
     assert quality["lost_minutes"] == 90 and quality["material"]
+
+
+def test_the_auditor_refuses_material_gaps_before_it_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    days = [minute + 1440 * day for day in (0, 1, 2) for minute in range(1380)]
+    write_bars(tmp_path / "bars.parquet", [minute for minute in days if not 2000 <= minute < 2090])
+    assert main(["backtest", "--bars", "bars.parquet", "--out", "run"]) == 0
+    capsys.readouterr()
+    assert main(["validate", "--backtest", "run"]) == 2
+    assert "(90 minutes); bring in what is missing, or go on with --allow-gaps" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists(), "the ledger of looks was touched"
+    main(["validate", "--backtest", "run", "--allow-gaps", "--placebos", "1"])
+    assert "warning: " in capsys.readouterr().err

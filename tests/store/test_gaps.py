@@ -81,6 +81,12 @@ def test_an_early_close_explains_the_afternoon() -> None:
     assert found.explained == ((date(2025, 1, 20), "early close at 12:00 Chicago"),)
 
 
+def test_a_holidays_short_session_may_be_left_out_whole_and_that_is_told() -> None:
+    found = judged([date(2026, 4, 2), date(2026, 4, 6)])
+    assert not found.gaps and found.expected == 2 * 1380
+    assert found.explained == ((date(2026, 4, 3), "early close at 08:15 Chicago, left out whole"),)
+
+
 def test_the_afternoon_halt_until_2021_explains_a_quarter_of_an_hour() -> None:
     assert DAYS.session(date(2019, 6, 4).toordinal()) == ((0, 1335), (1350, 1380))
     assert DAYS.session(date(2021, 6, 28).toordinal()) == ((0, 1380),)

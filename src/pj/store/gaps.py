@@ -8,7 +8,8 @@ A minute without a trade has no row, so one missing minute is no gap. A stretch 
   both, the stretch itself left out), a stretch that long would be found by chance in fewer than one of a hundred such
   files.
 
-A trade date with a session and without any bar is a gap too. Before the first and after the last bar nothing is judged.
+A usual session without any bar is a gap too; the short session of a holiday, which many a vendor leaves out, is told as
+explained. Before the first and after the last bar nothing is judged.
 """
 
 from __future__ import annotations
@@ -140,7 +141,8 @@ def coverage(ordinals: Ints, minutes: Ints, days: ExchangeDays) -> Coverage:
     expected[0, : int(minutes[ordinals == first].min())] = False
     expected[-1, int(minutes[ordinals == last].max()) + 1 :] = False
     dates = [day for day in range(first, last + 1) if (day + 6) % 7 < _SATURDAY]
-    lost = list(_lost_days(sorted(set(dates) - set(seen.tolist())), days))
+    without = sorted(set(dates) - set(seen.tolist()))
+    lost = list(_lost_days(without, days))
     gaps = [*lost, *_gaps(seen.tolist(), expected, expected & ~present, by_time)]
     return Coverage(
         expected=int(expected.sum()) + sum(gap.minutes for gap in lost),
@@ -149,7 +151,7 @@ def coverage(ordinals: Ints, minutes: Ints, days: ExchangeDays) -> Coverage:
         trade_dates=len(seen),
         unknown_dates=sum(not days.knows(day) for day in dates),
         gaps=tuple(sorted(gaps, key=lambda gap: (gap.trade_date, gap.start_m))),
-        explained=tuple((date.fromordinal(day), why) for day in dates if (why := days.explanation(day))),
+        explained=tuple(_explained(dates, frozenset(without), days)),
     )
 
 
@@ -161,9 +163,17 @@ def _expected(dates: Sequence[int], days: ExchangeDays) -> Flags:
     return table
 
 
-def _lost_days(missing: Sequence[int], days: ExchangeDays) -> Iterator[Gap]:
-    for day in missing:
-        if session := days.session(day):
+def _explained(dates: Sequence[int], without: frozenset[int], days: ExchangeDays) -> Iterator[tuple[date, str]]:
+    for day in dates:
+        if why := days.explanation(day):
+            left_out = ", left out whole" if day in without and days.session(day) else ""
+            yield date.fromordinal(day), why + left_out
+
+
+def _lost_days(without: Sequence[int], days: ExchangeDays) -> Iterator[Gap]:
+    """Yield the usual sessions without a bar; the short session of a holiday is left out by many a vendor."""
+    for day in without:
+        if not days.explanation(day) and (session := days.session(day)):
             minutes = sum(end - start for start, end in session)
             yield Gap(date.fromordinal(day), session[0][0], session[-1][1], minutes, day=True)
 

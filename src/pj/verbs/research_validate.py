@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pj.verbs.bars_quality import gap_policy, inspector
 from pj.verbs.common import Options, print_json
 from pj.verbs.schema import UsageError
 
@@ -46,7 +47,8 @@ def _choice(options: Options) -> BarChoice:
 
     start, end = (date.fromisoformat(options[name]) if options[name] else None for name in ("from", "to"))
     symbol, front, snap = options["symbol"], options["front"], options["snap"]
-    return BarChoice(options["bars"], options["params"], symbol, front, snap, start, end)
+    inspect = inspector(gap_policy(options, "material"))
+    return BarChoice(options["bars"], options["params"], symbol, front, snap, start, end, inspect)
 
 
 def _plan(options: Options) -> Plan:

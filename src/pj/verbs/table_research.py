@@ -97,6 +97,7 @@ RESEARCH_VERBS: Final[tuple[Verb, ...]] = (
             Argument(
                 "--floor", "a loss in USD whose chance is told, may be repeated (450, 1000, 2000)", "int", repeat=True
             ),
+            *GAP_SWITCHES,
             JSON,
         ),
         object_output(

@@ -9,8 +9,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -20,9 +20,9 @@ from live.market import INSTRUMENTS, Instrument
 from live.params import Params
 from live.records import TRADE_COLUMNS, trade_row
 from strategies.mle.audit.market import Market
-from strategies.mle.bar_file import BacktestInputError, load_columns
+from strategies.mle.bar_file import BacktestInputError, BarColumns, load_columns
 from strategies.mle.compiled import run_compiled
-from strategies.mle.phase16_pj_engine import DEFAULT_SYMBOL, read_params
+from strategies.mle.phase16_pj_engine import DEFAULT_SYMBOL, columns_between, read_params
 from strategies.mle.registry import RUN_FILE, file_sha256
 from strategies.mle.run_records import RunRecord, read_run
 from strategies.mle.tape import Tape
@@ -41,6 +41,8 @@ class BarChoice:
     snap: bool = False
     start: date | None = None
     end: date | None = None
+    inspect: Callable[[str, BarColumns], Mapping[str, Any]] | None = None
+    """Judges the bars (the file's name, the bars) before anything is opened; raises BacktestInputError to refuse."""
 
     @property
     def named(self) -> list[str]:
@@ -66,6 +68,8 @@ class Evidence:
     symbol: str
     params: Params
     market: Market
+    quality: Mapping[str, Any] = field(default_factory=dict)
+    """What ``BarChoice.inspect`` said of the bars."""
 
 
 def params_sha256(params: Params) -> str:
@@ -95,13 +99,15 @@ def make_evidence(folder: Path, params: Params, choice: BarChoice) -> Evidence:
     symbol = choice.symbol or DEFAULT_SYMBOL
     instrument = params.instrument(known_instrument(symbol))
     columns = load_columns(choice.bars, instrument, front=choice.front, snap=choice.snap)
+    used = columns_between(columns, choice.start, choice.end)
+    quality = {} if choice.inspect is None else choice.inspect(str(choice.bars), used)
     tape = Tape.of(columns)
     if choice.start is not None or choice.end is not None:
         first, last = choice.start or date.min, choice.end or date.max
         tape = tape.between(first.toordinal(), last.toordinal())
     if not len(tape):
         raise BacktestInputError(f"{choice.bars} holds no bar of a trading day in the dates asked for; give others")
-    return Evidence(folder, choice.bars, file_sha256(choice.bars), symbol, params, Market(tape, symbol))
+    return Evidence(folder, choice.bars, file_sha256(choice.bars), symbol, params, Market(tape, symbol), quality)
 
 
 def known_instrument(symbol: str) -> Instrument:
@@ -122,18 +128,18 @@ def _recorded(record: RunRecord, choice: BarChoice) -> BarChoice:
         )
     for name, what in record.changed_outputs().items():
         raise BacktestInputError(f"{record.folder / name} is {what} since the run was recorded; run the backtest again")
-    return choice_of(record.tree["inputs"], choice.bars, record.folder)
+    return choice_of(record.tree["inputs"], choice, record.folder)
 
 
-def choice_of(inputs: Mapping[str, Any], elsewhere: Path | None, folder: Path) -> BarChoice:
-    """Return the bars that a run's inputs name, found where they were or ``elsewhere``, with the recorded bytes.
+def choice_of(inputs: Mapping[str, Any], given: BarChoice, folder: Path) -> BarChoice:
+    """Return the bars that a run's inputs name, found where they were or where ``given`` says, with the recorded bytes.
 
     Raises BacktestInputError where they are missing or have other bytes.
     """
     recorded = inputs.get("bars")
     if not isinstance(recorded, dict) or "sha256" not in recorded:
         raise BacktestInputError(f"{folder / RUN_FILE} names no bars; run it again with this version")
-    bars = elsewhere or Path(str(recorded.get("path", "")))
+    bars = given.bars or Path(str(recorded.get("path", "")))
     if not bars.is_file():
         raise BacktestInputError(f"the bars {bars} of {folder} are not there; give their place with --bars")
     if file_sha256(bars) != recorded["sha256"]:
@@ -141,7 +147,7 @@ def choice_of(inputs: Mapping[str, Any], elsewhere: Path | None, folder: Path) -
     start, end = (date.fromisoformat(inputs[name]) if inputs.get(name) else None for name in ("from", "to"))
     symbol = str(inputs.get("symbol") or DEFAULT_SYMBOL)
     front, snap = bool(inputs.get("front")), bool(inputs.get("snap"))
-    return BarChoice(bars, None, symbol, front, snap, start, end)
+    return BarChoice(bars, None, symbol, front, snap, start, end, given.inspect)
 
 
 def _check_trades(path: Path, evidence: Evidence) -> None:

@@ -57,7 +57,7 @@ def search_evidence(folder: Path, choice: BarChoice) -> FrozenSearch:
     column = best_trial(fit)
     trial = int(found.trials["trial"][column])
     params = found.params_of(trial)
-    evidence = make_evidence(folder, params, choice_of(record.tree["inputs"], choice.bars, folder))
+    evidence = make_evidence(folder, params, choice_of(record.tree["inputs"], choice, folder))
     _check(evidence, found, trial, fit[:, column])
     sha256 = str(record.tree["inputs_sha256"])
     return FrozenSearch(evidence, fit, trial, len(found), sha256, tuple(grid_steps(found.space, params)))

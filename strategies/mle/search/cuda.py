@@ -52,11 +52,15 @@ def device_function(function: Any) -> Any:
 
 
 def _larger(one: int, other: int) -> int:
-    return max(other, one)
+    if one > other:
+        return one
+    return other
 
 
 def _smaller(one: int, other: int) -> int:
-    return min(other, one)
+    if one < other:
+        return one
+    return other
 
 
 _BUILT_IN: Final = {"max": _larger, "min": _smaller}

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 WIDTH, HEIGHT = 760, 260
+_CELLS: Final = 2
+"""Neighbours of one parameter: a step each way, one of them missing at an edge."""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 74, 14, 14, 34
 BLUE: Final = "#2f6fb0"
 ORANGE: Final = "#d9822b"
@@ -129,7 +131,7 @@ def heat_line(rows: Iterable[tuple[str, Sequence[tuple[str, float]]]]) -> str:
             alpha = 0.12 + 0.6 * abs(cents) / most
             shade = f"background:{colour}{round(alpha * 255):02x}"
             out.append(f'<td style="{shade}"><span>{escape(text)}</span><b>{_dollars(cents / 100)}</b></td>')
-        out.append("</tr>")
+        out.append("<td></td>" * (_CELLS - len(cells)) + "</tr>")
     return "".join([*out, "</table>"])
 
 

@@ -35,6 +35,7 @@ class Facts:
     ``why`` gives the reason for each missing number by its field name. ``fit_*`` belong to the fitted part, ``hold_*``
     to the held-out part; ``total_net_cents`` is both. ``lower_day_cents`` is the lower 95 % bound of the mean held-out
     day. ``day_share`` is the largest single day over the profit, the larger one of held-out part and both parts.
+    ``survives``: the judged configuration is one of the ``survivors`` that StepM calls better than nothing.
     """
 
     hold_trades: int
@@ -51,6 +52,8 @@ class Facts:
     pbo_oos_sharpe: float | None
     rc_p: float | None
     spa_p: float | None
+    survivors: int
+    survives: bool
     months: int
     months_positive: int
     long_net_cents: int
@@ -179,14 +182,16 @@ def _pbo(facts: Facts) -> Criterion:
 def _reality(facts: Facts) -> Criterion:
     name, words, limit = (
         "reality_check",
-        "the best of all trials beats doing nothing (White RC, Hansen SPA)",
+        "among all trials it beats doing nothing (White RC, Hansen SPA, StepM)",
         f"< {MAX_P}",
     )
     if facts.rc_p is None or facts.spa_p is None:
         return _open(name, words, limit, facts.why["rc_p"])
     number = max(facts.rc_p, facts.spa_p)
     said = f"p {facts.rc_p:.4f} (reality check), {facts.spa_p:.4f} (SPA), the larger counts"
-    return _ended(name, words, number, limit, number < MAX_P, said)
+    if number < MAX_P and not facts.survives:
+        said += f"; but it is none of the {_many(facts.survivors, 'survivor')} of StepM"
+    return _ended(name, words, number, limit, number < MAX_P and facts.survives, said)
 
 
 def _months(facts: Facts) -> Criterion:

@@ -145,6 +145,8 @@ def weigh(case: Case, settings: Settings) -> Weighed:
         pbo_oos_sharpe=pbo_sharpe,
         rc_p=None if reality is None else reality.rc_p,
         spa_p=None if reality is None else reality.spa_p,
+        survivors=0 if reality is None else len(reality.survivors),
+        survives=reality is not None and _is_among(fit, compared[:, reality.survivors]),
         day_share=_day_share(case),
         neighbours=len(case.neighbours),
         neighbours_positive=sum(one.net_cents > 0 for one in case.neighbours),
@@ -261,6 +263,11 @@ def _overfitting(case: Case, trials: Matrix, settings: Settings, reasons: _Reaso
     twice = np.hstack([trials, trials])
     halves = reasons.attempt("pbo", lambda: cscv(twice, settings.blocks))
     return None, None if halves is None else halves.median_oos_sharpe
+
+
+def _is_among(daily: Cents, columns: Matrix) -> bool:
+    """Tell whether one of the columns has these very days."""
+    return any(np.array_equal(columns[:, place], daily) for place in range(columns.shape[1]))
 
 
 def _months(case: Case) -> tuple[int, int]:

@@ -94,6 +94,31 @@ def test_looks_at_the_holdout_deflate_it() -> None:
     assert facts.dsr_hold < alone.dsr_hold - 0.05
 
 
+def test_of_very_many_trials_evenly_spaced_ones_and_the_judged_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = case_of(trials=200)
+    assert case.trials is not None
+    last = replace(case, trials=np.roll(case.trials, 7, axis=1))
+    whole = weigh(last, SETTINGS)
+    monkeypatch.setattr("strategies.mle.audit.weigh.COMPARED", 50)
+    part = weigh(last, SETTINGS)
+    assert whole.reality is not None and part.reality is not None
+    assert (len(whole.reality.studentised), len(part.reality.studentised)) == (200, 51)
+    assert part.facts.survives and part.facts.trials == whole.facts.trials == 200
+    assert part.facts.dsr_fit == whole.facts.dsr_fit
+
+
+def test_a_good_trial_beside_it_does_not_vouch_for_the_judged_one() -> None:
+    good, judged = case_of(drift=40.0), case_of(seed=2, drift=0.0)
+    fit = judged.split.fit
+    both = np.stack([judged.daily[fit], good.daily[fit]], axis=1)
+    facts = weigh(replace(judged, trials=both, trial_count=2), SETTINGS).facts
+    assert facts.rc_p is not None and facts.rc_p < 0.01 and facts.survivors == 1
+    assert not facts.survives
+    found = {one.id: one for one in judge(facts).criteria}
+    assert found["reality_check"].status is Status.MISSED and "survivor" in found["reality_check"].reason
+    assert weigh(replace(good, trials=both, trial_count=2), SETTINGS).facts.survives
+
+
 def test_more_noise_among_the_trials_deflates_the_chosen() -> None:
     few, many = (
         weigh(case_of(drift=6.0, trials=3), SETTINGS).facts,

@@ -28,7 +28,7 @@ from strategies.mle.equity import csv_bytes, curve, figures, svg_bytes
 from strategies.mle.progress import Progress
 from strategies.mle.run_files import Chunks, compiled_event_chunks, event_chunks, trade_chunks, write_whole
 from strategies.mle.summary import BacktestSummary, Counts, counted, counted_tables, summary_of
-from strategies.mle.tape import Tape, kept_days
+from strategies.mle.tape import Tape, kept_days, tape_if_it_fits
 
 __all__ = [
     "BacktestInputError",
@@ -62,6 +62,7 @@ class _Outcome:
     trades: list[Trade]
     counts: Counts
     events: Callable[[], Chunks]
+    tape: Tape | None
 
 
 def read_params(path: Path | None, symbol: str | None = None) -> Params:
@@ -133,6 +134,7 @@ def run_backtest(
         events_path=str(out / "events.csv"),
         equity_path=str(out / "equity.csv"),
         engine=engine,
+        tape_sha256=outcome.tape.sha256 if outcome.tape is not None else "",
         figures=found,
     )
 
@@ -150,7 +152,7 @@ def _run_exact(columns: BarColumns, params: Params, instrument: Instrument) -> _
     bars = columns.bars()
     with Progress(len(bars), "bars") as progress:
         ran = run_bars(_reported(bars, progress), params, instrument)
-    return _Outcome(ran.trades, counted(ran.events), lambda: event_chunks(ran.events))
+    return _Outcome(ran.trades, counted(ran.events), lambda: event_chunks(ran.events), tape_if_it_fits(columns))
 
 
 def _reported(bars: Sequence[Bar], progress: Progress) -> Iterator[Bar]:
@@ -160,8 +162,9 @@ def _reported(bars: Sequence[Bar], progress: Progress) -> Iterator[Bar]:
 
 
 def _run_compiled(columns: BarColumns, params: Params) -> _Outcome:
-    run = run_compiled(Tape.of(columns), params)
-    return _Outcome(run.trades(), counted_tables(run), lambda: compiled_event_chunks(run))
+    tape = Tape.of(columns)
+    run = run_compiled(tape, params)
+    return _Outcome(run.trades(), counted_tables(run), lambda: compiled_event_chunks(run), tape)
 
 
 def run_bars(bars: Iterable[Bar], params: Params, instrument: Instrument) -> Ran:

@@ -17,7 +17,10 @@ from strategies.mle.kernels import codes as c
 
 @dataclass(frozen=True, slots=True)
 class BacktestSummary:
-    """Count what a backtest did; ``net_usd`` is text with two decimals, ``figures`` are those of ``equity``."""
+    """Count what a backtest did; ``net_usd`` is text with two decimals, ``figures`` are those of ``equity``.
+
+    ``tape_sha256`` is the hash of the real bars as arrays, empty where a price is beyond them (exact engine only).
+    """
 
     bars: int
     first_bar: str
@@ -36,6 +39,7 @@ class BacktestSummary:
     events_path: str = ""
     equity_path: str = ""
     engine: str = ""
+    tape_sha256: str = ""
     figures: dict[str, object] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:

@@ -142,12 +142,20 @@ def kept_days(columns: BarColumns) -> Int64s:
     return np.unique(kept.ordinal[kept.rows])
 
 
+def tape_if_it_fits(columns: BarColumns) -> Tape | None:
+    """Return the tape of bars that the engine has taken, None when a price is beyond what its arrays hold."""
+    return None if _largest_ticks(columns) >= _MOST_TICKS else _tape_of(columns)
+
+
+def _largest_ticks(columns: BarColumns) -> int:
+    return max((int(np.abs(column).max()) for column in (columns.high, columns.low) if len(column)), default=0)
+
+
 def _tape_of(columns: BarColumns) -> Tape:
-    for name, column in (("high", columns.high), ("low", columns.low)):
-        if len(column) and int(np.abs(column).max()) >= _MOST_TICKS:
-            raise BacktestInputError(
-                f"a {name} of {int(np.abs(column).max())} ticks is more than compiled arrays hold; take --engine exact"
-            )
+    if _largest_ticks(columns) >= _MOST_TICKS:
+        raise BacktestInputError(
+            f"a price of {_largest_ticks(columns)} ticks is more than compiled arrays hold; take --engine exact"
+        )
     kept = _kept_rows(columns)
     rows = kept.rows
     named = Names.of(columns.contract)

@@ -17,7 +17,7 @@ from live.market import NS_PER_S, Bar
 from live.trading_day import CLOSE_M, is_weekend, minute_of_day, trade_ordinal
 from strategies.mle.bar_file import BarColumns, Names, offsets_s, trade_ordinals
 from strategies.mle.progress import Progress
-from strategies.mle.tape import Tape, kept_days
+from strategies.mle.tape import Tape, kept_days, tape_if_it_fits
 
 
 def kept(bars: list[Bar]) -> list[Bar]:
@@ -71,6 +71,14 @@ def test_the_hash_says_what_is_in_the_tape() -> None:
     more = Names(Names.of(columns.contract).codes + 1, ("never seen", *Names.of(columns.contract).names))
     renamed = BarColumns(*(getattr(columns, field.name) for field in dataclasses.fields(columns)[:-1]), more)
     assert Tape.of(renamed).sha256 == tape.sha256, "names that do not occur are not in the tape"
+
+
+def test_prices_beyond_the_arrays_leave_no_tape() -> None:
+    most = 2**30 - 1
+    fits, beyond = (Bar(60 * NS_PER_S, price, price, price, price, 1) for price in (most, -most - 1))
+    tape = tape_if_it_fits(columns_of([fits]))
+    assert tape is not None and tape.close.tolist() == [most]
+    assert tape_if_it_fits(columns_of([beyond])) is None
 
 
 def test_offsets_and_trade_dates_are_those_of_the_calendar() -> None:

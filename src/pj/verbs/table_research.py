@@ -66,6 +66,7 @@ RESEARCH_VERBS: Final[tuple[Verb, ...]] = (
             events_path=_TEXT,
             equity_path=_TEXT,
             engine=_TEXT,
+            tape_sha256=_TEXT,
             figures=_OBJECT,
         ),
         codes=(0, 2),

@@ -30,6 +30,7 @@ from pj.config import ENV_CONFIG, load_settings
 from pj.processes.engine.book import DayBook
 from pj.processes.engine.core import Core
 from pj.processes.engine.recorded import read_day, replay
+from pj.processes.engine.recovery import Recovery
 from pj.processes.engine.rows import OUTPUT_TYPES
 from pj.processes.engine.startup import Context, begin_day, note_start
 
@@ -55,33 +56,59 @@ class BarClock:
         return max(0, run_ns - self.at_ns) / 1e9
 
 
+class Life:
+    """Live through bars with the engine process's own parts; ``restart`` is a stop and a recovery from the files."""
+
+    def __init__(self, root: Path, params: Params, instrument: Instrument, first_ns: int) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        config = root / "config.yaml"
+        config.write_text("profile: sim\n")
+        settings = load_settings({ENV_CONFIG: str(config)}, {"run_dir": str(root / "run"), "symbol": instrument.symbol})
+        self.clock, self.run_dir = BarClock(), RunDir(root / "run", instrument).create()
+        self.params, self.instrument = params, instrument
+        log = EventLog(logging.getLogger("lived"))
+        self.context = Context(settings, self.run_dir, self.clock, log, Route.SIMULATED, "parity")
+        self.clock.at_ns = first_ns + NS_PER_MIN
+        book = DayBook(self.run_dir, self.run_dir.day_at(first_ns), instrument, self.clock)
+        book.end_replay()
+        self._begin(Core(self._engine(), book, _sends_nothing), [])
+
+    def _engine(self) -> Engine:
+        return Engine(self.params, self.instrument, Route.SIMULATED, DeskRules())
+
+    def _begin(self, core: Core, faults: list[str]) -> None:
+        self.core = core
+        note_start(core, self.context, faults)
+        core.book.bars_first = True
+        core.set_mode(Mode.LIVE)
+
+    def take(self, bar: Bar) -> None:
+        """Write one bar down and decide on it, in a new book when its trade date is new."""
+        self.clock.at_ns = bar.ts_ns + NS_PER_MIN
+        if trade_date(bar.ts_ns) != self.core.book.day.trade_date:
+            self.core.book.anchor()
+            begin_day(self.core, self.context, bar)
+        self.core.book.add_bar(bar)
+        self.core.take_bar(bar)
+
+    def restart(self) -> list[str]:
+        """End, rebuild a fresh engine from the files, go on with it; return what the recovery could not explain."""
+        self.core.book.close()
+        recovery = Recovery(self.run_dir, self.instrument, self.clock, self._engine(), "paper")
+        found = recovery.run(_sends_nothing, lambda: None)
+        self._begin(found.core, found.faults)
+        return found.faults
+
+
 def live_through(root: Path, bars: list[Bar], params: Params, instrument: Instrument = MNQ) -> tuple[RunDir, Engine]:
     """Record ``bars`` into a run folder below ``root`` and return it with the engine that lived through them."""
-    root.mkdir(parents=True, exist_ok=True)
-    config = root / "config.yaml"
-    config.write_text("profile: sim\n")
-    settings = load_settings({ENV_CONFIG: str(config)}, {"run_dir": str(root / "run"), "symbol": instrument.symbol})
-    clock, run_dir = BarClock(), RunDir(root / "run", instrument).create()
-    context = Context(settings, run_dir, clock, EventLog(logging.getLogger("lived")), Route.SIMULATED, "parity")
-    engine = Engine(params, instrument, Route.SIMULATED, DeskRules())
-    clock.at_ns = bars[0].ts_ns + NS_PER_MIN
-    book = DayBook(run_dir, run_dir.day_at(bars[0].ts_ns), instrument, clock)
-    book.end_replay()
-    core = Core(engine, book, _sends_nothing)
-    note_start(core, context, [])
-    core.book.bars_first = True
-    core.set_mode(Mode.LIVE)
+    life = Life(root, params, instrument, bars[0].ts_ns)
     try:
         for bar in bars:
-            clock.at_ns = bar.ts_ns + NS_PER_MIN
-            if trade_date(bar.ts_ns) != core.book.day.trade_date:
-                core.book.anchor()
-                begin_day(core, context, bar)
-            core.book.add_bar(bar)
-            core.take_bar(bar)
+            life.take(bar)
     finally:
-        core.book.close()
-    return run_dir, engine
+        life.core.book.close()
+    return life.run_dir, life.core.engine
 
 
 def _sends_nothing(orders: list[Any]) -> None:

@@ -25,6 +25,8 @@ from pj.channels.rundir import DayPaths, RunDir
 from pj.processes.engine.rows import input_event
 
 MAX_DAYS_BACK: Final = 7
+STATE: Final = "STATE"
+"""Line type of the core's whole state at the begin of a day, from which a replay of that day goes out."""
 Sink = Callable[[list[Command], int], None]
 
 
@@ -50,6 +52,11 @@ class RecordedDay:
     def start(self) -> dict[str, Any]:
         """Return the data of the day's first START line, empty when there is none."""
         return next((dict(line.data) for line in self.lines if line.type == "START"), {})
+
+    @property
+    def state(self) -> dict[str, Any] | None:
+        """Return the core's snapshot at the begin of the day; None on the first day ever, or in older journals."""
+        return next((dict(line.data["engine"]) for line in self.lines if line.type == STATE), None)
 
     @property
     def warmed(self) -> bool:

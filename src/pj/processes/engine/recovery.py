@@ -71,6 +71,7 @@ class Recovery:
         taken: list[Bar] = []
         lines: list[JournalLine] = []
         faults: list[str] = []
+        self._take_state(days)
         for day in days[:-1]:
             replay(self._engine, day, self._breathing(breathe, lambda _commands, _count: None))
             taken += day.bars_taken()
@@ -86,6 +87,17 @@ class Recovery:
         faults += [book.mismatch] if book.mismatch else []
         lines += book.lines
         return Recovered(core, not (days and days[-1].warmed), taken, lines, faults)
+
+    def _take_state(self, days: list[RecordedDay]) -> None:
+        """Begin where the oldest day began: its pools, counters and position came from days that are not replayed.
+
+        A state of other parameters, route or form is not taken: the days are then rebuilt from their bars alone, and
+        the comparison of the newest one says what came out otherwise.
+        """
+        state = days[0].state if days else None
+        mine = self._engine.snapshot()
+        if state is not None and all(state.get(name) == mine[name] for name in ("form", "params", "route")):
+            self._engine.restore(state)
 
     def _replay_active(self, day: RecordedDay, core: Core, breathe: Callable[[], None]) -> None:
         def sink(commands: list[Command], count: int) -> None:

@@ -46,7 +46,7 @@ from pj.processes.engine.feed import TapeFeed
 from pj.processes.engine.handed import HandedOver
 from pj.processes.engine.manual import ManualPosition
 from pj.processes.engine.outbox import OUTCOME_TYPES, Outbox
-from pj.processes.engine.recorded import read_history
+from pj.processes.engine.recorded import STATE, read_history
 from pj.processes.engine.recovery import Recovered, Recovery, await_history, warm_up
 
 REPLAY_MISMATCH: Final = "REPLAY_MISMATCH"
@@ -223,6 +223,7 @@ def begin_day(core: Core, context: Context, bar: Bar) -> int:
     core.book.end_replay()
     old.close()
     note_start(core, context, [])
+    core.book.note(STATE, {"engine": core.engine.snapshot()})
     history = read_history(day, PriceText(context.instrument))
     between = [past for past in history if core.engine.last_bar_ns < past.ts_ns < bar.ts_ns]
     warm_up(core, between, context.warm_mode if between else mode, lambda: None)

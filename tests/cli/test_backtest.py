@@ -187,3 +187,12 @@ def test_a_parameter_too_large_for_the_kernels_names_the_way_out(
     assert main(words) == 2
     assert "take --engine exact" in capsys.readouterr().err
     assert main([*words, "--engine", "exact"]) == 0
+
+
+def test_a_machine_that_keeps_no_compiled_code_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("strategies.mle.kernels.jit.CACHE_FOLDER", None)
+    bars = write_market(tmp_path / "bars.parquet", 3, days=1)
+    assert "compiled code cannot be kept" in run(capsys, "--bars", bars, "--out", tmp_path / "out")[2]
+    assert "kept" not in run(capsys, "--bars", bars, "--out", tmp_path / "out", "--engine", "exact")[2]

@@ -222,3 +222,33 @@ def test_daily_net_is_the_sum_of_the_trades_of_the_signals_day() -> None:
         for trade in run.trades():
             wanted[trade.trade_date_ordinal] += trade.net_cents
         assert dict(zip(tape.days.tolist(), daily.tolist(), strict=True)) == wanted
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(3600)
+def test_thousands_of_tapes_give_equal_rows() -> None:
+    events = trades = 0
+    for seed in range(500_000, 504_000):
+        rng = random.Random(seed)
+        kind = rng.choice(["oracle"] * 4 + sorted(MAKERS))
+        bars = random_tape(rng) if kind == "oracle" else MAKERS[kind](rng)
+        raw = rng.choice((random_params, lively_params))(rng)
+        if rng.random() < 0.3:
+            raw |= LIVELY
+        print("seed", seed, kind, raw)
+        run = assert_equal(mirrored(bars) if rng.random() < 0.3 else bars, Params.from_dict(raw))
+        events, trades = events + len(run.order), trades + len(run.table)
+    print(events, "events", trades, "trades")
+    assert trades > 10_000
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("name", "front"), REAL)
+def test_whole_real_files_give_equal_rows_for_many_parameters(market_data: Path, name: str, front: bool) -> None:
+    bars = load_columns(market_data / name, MNQ, front=front, snap=name.startswith("btc")).bars()
+    for seed in range(12):
+        rng = random.Random(seed)
+        raw = lively_params(rng) | {"max_risk_ticks": 200} if seed % 2 else random_params(rng)
+        print("seed", seed, raw)
+        assert_equal(bars, Params.from_dict(raw))

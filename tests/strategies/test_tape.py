@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -128,3 +131,15 @@ def test_compiled_code_is_kept_where_the_user_says(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
     assert jit.user_cache_folder().is_absolute()
+
+
+def test_without_a_cache_folder_code_is_compiled_anew(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    code = (
+        "from strategies.mle.kernels.jit import CACHE_FOLDER\n"
+        "from strategies.mle.kernels.scalars import reward\n"
+        "assert CACHE_FOLDER is None and reward(5, 3, 2) == 7 and reward.stats.cache_hits == {}\n"
+    )
+    env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "file")}
+    done = subprocess.run([sys.executable, "-P", "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

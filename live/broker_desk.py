@@ -243,7 +243,7 @@ class BrokerDesk:
 
     def reported(self, report: PositionReported, out: list[Command]) -> None:
         """Compare the account's position with the desk's belief (pj1 S8)."""
-        self.watcher.see_position(report.qty)
+        self.watcher.see_position(report.qty, report.contract)
         if report.qty == (0 if self.order is None else self.order.believed):
             self.watcher.doubt(on=False)
             self._end_stray(report.ts_ns)

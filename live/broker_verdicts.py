@@ -205,18 +205,23 @@ class Verdicts:
 
     def _explain(self, _seen: Sighting, at_ns: int, out: list[Command]) -> str:
         desk = self._desk
-        held, ended = desk.watcher.now.held or 0, desk.ended
-        if desk.order is None and ended is not None and self._unconfirmed(ended, at_ns):
+        held, ended, held_in = desk.watcher.now.held or 0, desk.ended, desk.watcher.now.held_in
+        there = ended is not None and held_in in {"", ended.signal.contract}
+        if desk.order is None and ended is not None and there and self._unconfirmed(ended, at_ns):
             qty = held * ended.signal.side
             if 0 < qty <= ended.qty:
                 desk.order, desk.ended = ended, None
                 self._take_over(ended, qty, at_ns)
                 return f"the account holds {held:+d}, which entry {ended.key} explains after all; adopted ESTIMATED"
-        text = f"the account holds {held:+d} that no order of ours explains; no entries until a human resumes"
+        where = f" in {held_in}" if held_in else ""
+        text = f"the account holds {held:+d}{where} that no order of ours explains; no entries until a human resumes"
         self._halt(Verdict.UNKNOWN_POSITION, text, at_ns, out)
         if desk.order is None and desk.rules.flatten_unknown:
+            contract = held_in or desk.contract
+            if not contract or " " in contract:
+                return f"{text}; it is not closed: one order cannot close {contract or 'an unnamed contract'}"
             stem = f"STRAY@{at_ns // NS_PER_S}:"
-            desk.stray = Stray(stem, desk.contract, Leaving(Verdict.UNKNOWN_POSITION.value))
+            desk.stray = Stray(stem, contract, Leaving(Verdict.UNKNOWN_POSITION.value))
             self.close(Verdict.UNKNOWN_POSITION, at_ns, out)
         return text
 

@@ -55,9 +55,9 @@ class Sighting:
 class Watch:
     """Hold what can be seen of the account.
 
-    ``held`` is the signed position (None: not reported since the last fill), ``orders`` the working orders (None: the
-    source tells none), ``told`` whether they were shown since the last fill, ``confirmed`` whether the position was
-    reported after them, ``past`` what was believed before
+    ``held`` is the signed position (None: not reported since the last fill), ``held_in`` the months it is in where the
+    source tells them, ``orders`` the working orders (None: the source tells none), ``told`` whether they were shown
+    since the last fill, ``confirmed`` whether the position was reported after them, ``past`` what was believed before
     recent fills, as (time, quantity), ``doubted`` whether a fill belongs to nothing of ours, ``rereads`` how many
     complete re-reads (two at most are counted) were told since a pending entry was answered: the second of them began
     after that.
@@ -72,6 +72,7 @@ class Watch:
     doubted: bool = False
     sighting: Sighting | None = None
     rereads: int = 0
+    held_in: str = ""
 
     def row(self) -> dict[str, object]:
         """Return the watch as JSON values."""
@@ -79,6 +80,7 @@ class Watch:
         return {
             "connected": self.connected,
             "held": self.held,
+            "held_in": self.held_in,
             "orders": None if self.orders is None else orders_row(OrdersReported(self.orders, 0)),
             "told": self.told,
             "confirmed": self.confirmed,
@@ -105,6 +107,7 @@ def watch_of(state: object) -> Watch:
         doubted=cast("bool", row["doubted"]),
         sighting=None if seen is None else Sighting(Verdict(seen[0]), *seen[1:]),
         rereads=cast("int", row["rereads"]),
+        held_in=cast("str", row["held_in"]),
     )
 
 
@@ -119,11 +122,11 @@ class Watcher:
         """Forget the position after a fill, and remember what was right before it: reports may lag (pj1 S8)."""
         fresh = tuple(one for one in self.now.past if at_ns - one[0] < self.rules.patience_ns)
         past = (*fresh, (at_ns, believed))
-        self.now = replace(self.now, held=None, told=False, confirmed=False, past=past)
+        self.now = replace(self.now, held=None, held_in="", told=False, confirmed=False, past=past)
 
     def ordered(self) -> None:
         """Forget the position: what was reported before an entry says nothing about it."""
-        self.now = replace(self.now, held=None, sighting=None, rereads=0)
+        self.now = replace(self.now, held=None, held_in="", sighting=None, rereads=0)
 
     def answered(self) -> None:
         """Begin to count re-reads: what was read before the route answered for the entry may have missed it."""
@@ -139,12 +142,12 @@ class Watcher:
         """Keep the position that was just believed; the orders shown before it say nothing about it."""
         self.now = replace(self.now, told=False, confirmed=False, sighting=None)
 
-    def see_position(self, qty: int) -> None:
+    def see_position(self, qty: int, held_in: str = "") -> None:
         """Take one report of the position; a different one starts a new observation."""
-        same = qty == self.now.held
+        same = (qty, held_in) == (self.now.held, self.now.held_in)
         if not same or self.now.confirmed != self.now.told:
             sighting = self.now.sighting if same or not self.now.connected else None
-            self.now = replace(self.now, held=qty, confirmed=self.now.told, sighting=sighting)
+            self.now = replace(self.now, held=qty, held_in=held_in, confirmed=self.now.told, sighting=sighting)
 
     def see_orders(self, orders: tuple[WorkingOrder, ...]) -> None:
         """Take one snapshot of working orders; a different one starts a new observation."""
@@ -200,6 +203,8 @@ class Watcher:
             return Held.LAGS
         if order is None:
             return Held.OVER if held else Held.ZERO
+        if held and belief is Belief.PENDING and self.now.held_in not in {"", order.signal.contract}:
+            return Held.OPPOSITE if " " not in self.now.held_in else Held.OVER  # another month's: nothing of this entry
         return _against(order, belief, held * order.signal.side)
 
     def working_class(self, order: Order | None) -> Working:

@@ -113,10 +113,14 @@ class ExecutionReported:
 
 @dataclass(frozen=True, slots=True)
 class PositionReported:
-    """Report the account's signed position in the traded contract."""
+    """Report the account's signed position over all months of the traded root.
+
+    ``contract`` is the local symbol it is held in, several with a space between; empty when flat or not told.
+    """
 
     qty: int
     ts_ns: int
+    contract: str = ""
 
 
 class Leg(StrEnum):

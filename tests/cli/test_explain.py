@@ -6,16 +6,18 @@ import contextlib
 import io
 import json
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from explain_scene import DAY, ENDINGS, GATES, MNQ, POOL, broker_day, paper_day
+from explain_scene import DAY, ENDINGS, GATES, MNQ, POOL, SIGNAL_S, broker_day, paper_day
 
+from live.market import NS_PER_S
 from live.params import Params
-from pj.channels.journal import JournalLine, read_journal
+from pj.channels.journal import JournalLine, open_journal, read_journal
 from pj.channels.rundir import RunDir
 from pj.cli import main
 from pj.verbs.explain.gates import _WORDS
@@ -71,6 +73,22 @@ def test_a_signal_is_found_by_pool_by_wall_time_by_utc_and_by_a_part_of_its_name
     assert told(run, "audit", "show", "--trade", "1", "--date", "2026-04-15") == wanted
 
 
+def test_a_correction_changes_the_net_that_is_told_also_when_it_comes_the_next_day(tmp_path: Path) -> None:
+    today = told(broker_day(tmp_path / "a", "estimated_then_corrected"), "audit", "show", "--trade", "1")
+    assert "out PHANTOM, net -$72.96." in today  # booked -84.96, corrected by +12.00
+    assert "net after corrections -$72.96" in today
+    run = broker_day(tmp_path / "b", "stopped_out")
+    assert "net -$84.96." in told(run, "audit", "show", "--trade", "1")
+    journal = open_journal(run, run.day(DAY + timedelta(days=1)).create())
+    said_ = {"trade_id": 1, "pool_id": POOL, "qty": 4, "old_exit": "24558.50", "new_exit": "24558.25",
+             "net_usd": "-2.00", "counts": False, "at_ns": 0, "after_bar": 0}  # fmt: skip
+    journal.append("TRADE_CORRECTED", said_, (SIGNAL_S + 86_400) * NS_PER_S)
+    journal.close()
+    text = told(run, "audit", "show", "--trade", "1", "--date", DAY.isoformat())
+    assert "net -$86.96." in text
+    assert "its day is over" in text
+
+
 def test_a_pool_without_a_signal_has_a_story_too(tmp_path: Path) -> None:
     run = paper_day(tmp_path)
     lines = read_journal(run.day(DAY).journal)
@@ -121,8 +139,6 @@ def test_json_holds_the_same_story(tmp_path: Path) -> None:
 def test_a_journal_without_figures_still_tells_every_answer(tmp_path: Path) -> None:
     source = broker_day(tmp_path / "new", "stopped_out")
     old = RunDir(tmp_path / "old", MNQ).create()
-    from pj.channels.journal import open_journal
-
     journal = open_journal(old, old.day(DAY).create())
     for line in read_journal(source.day(DAY).journal):
         journal.append(line.type, {name: value for name, value in line.data.items() if name != "figures"}, line.ts_ns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -195,3 +196,64 @@ def test_locks_and_rejects_are_untouched_by_orders_of_two_contracts() -> None:
     stage.shown(int(AFTER_ROLL_S) + 1, *bracket(5), foreign)
     assert not [one for one in stage.out if isinstance(one, RecordEvent) and one.event == "LOCK"]
     assert "NAKED" not in [one.code for one in stage.out if isinstance(one, RaiseAlarm)]
+
+
+def flat_after_roll(**rules: bool) -> Play:
+    """Return a stage that is flat and trades U6: what it held in M6 was closed at the roll."""
+    stage = rolled(**rules)
+    stage.fill(5, 915, AFTER_ROLL_S + 1, KEY, -1)
+    stage.held(0, AFTER_ROLL_S + 20)
+    stage.out.clear()
+    assert stage.engine.desk.belief.value == "FLAT"
+    assert stage.engine.desk.contract == "U6"
+    return stage
+
+
+@pytest.mark.parametrize(("where", "closed_in"), [("M6", ["M6"]), ("U6", ["U6"]), ("", ["U6"]), ("M6 U6", [])])
+def test_a_strangers_position_is_closed_in_its_own_month_or_left_with_an_alarm(
+    where: str, closed_in: list[str]
+) -> None:
+    stage = flat_after_roll(flatten_unknown=True)
+    for at_s in (40, 51, 62):
+        stage.held(-3, AFTER_ROLL_S + at_s, where)
+    closes = of(stage.out, ClosePosition)
+    assert [one.contract for one in closes[:1]] == closed_in
+    assert {one.contract for one in closes} == set(closed_in)
+    assert stage.engine.stance[0] is Stance.HALTED
+    (text,) = [one.text for one in stage.out if isinstance(one, RaiseAlarm) and one.code == "UNKNOWN_POSITION"]
+    assert f"in {where}" in text or not where
+    assert ("not closed" in text) is (not closed_in)
+    stage.engine.restore(json.loads(json.dumps(stage.engine.snapshot())))
+    said = stage.held(-3, AFTER_ROLL_S + 80, where)
+    assert {one.contract for one in of(said, ClosePosition)} <= set(closed_in)
+
+
+def test_a_position_that_moves_to_another_month_is_a_new_observation() -> None:
+    stage = flat_after_roll(flatten_unknown=True)
+    stage.held(-3, AFTER_ROLL_S + 40, "M6")
+    stage.held(-3, AFTER_ROLL_S + 51, "U6")
+    assert of(stage.out, ClosePosition) == []
+    stage.held(-3, AFTER_ROLL_S + 62, "U6")
+    assert [one.contract for one in of(stage.out, ClosePosition)] == ["U6"]
+
+
+@pytest.mark.parametrize(("where", "adopted"), [("M6", True), ("", True), ("U6", False), ("M6 U6", False)])
+def test_an_entry_is_not_filled_by_what_is_held_in_another_month(where: str, adopted: bool) -> None:
+    stage = play()
+    stage.held(5, 12, where)
+    stage.held(5, 24, where)
+    order = stage.engine.desk.order
+    assert order is not None
+    if adopted:
+        assert stage.codes() == ["FILLED"]
+    else:
+        assert stage.engine.stance[0] is Stance.HALTED
+
+
+def test_a_lost_entry_is_not_explained_by_another_month() -> None:
+    stage = lost()
+    stage.held(5, 60, "U6")
+    stage.held(5, 71, "U6")
+    assert stage.engine.desk.order is None
+    assert "explains" in [one.text for one in stage.out if isinstance(one, RaiseAlarm)][-1]
+    assert stage.engine.stance[0] is Stance.HALTED

@@ -31,8 +31,8 @@ class Play(Stage):
         number = sum(isinstance(one, RaiseAlarm) for one in self.out) + at_s * 10 + side
         return self.step(ExecutionReported(f"e{number}-{qty}-{price}", side, qty, price, T0 + at_s * NS_PER_S, ref))
 
-    def held(self, qty: int, at_s: int) -> list[Any]:
-        return self.step(PositionReported(qty, T0 + at_s * NS_PER_S))
+    def held(self, qty: int, at_s: int, where: str = "") -> list[Any]:
+        return self.step(PositionReported(qty, T0 + at_s * NS_PER_S, where))
 
     def shown(self, at_s: int, *orders: WorkingOrder) -> list[Any]:
         return self.step(OrdersReported(orders, T0 + at_s * NS_PER_S))

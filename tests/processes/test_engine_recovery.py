@@ -244,6 +244,7 @@ def test_orders_cut_off_by_a_crash_are_settled_never_resent(tmp_path: Path) -> N
         KillSwitched(on=True, reason="drill"),
         ExecutionReported("e1", -1, 2, 100_001, 5, "ref"),
         PositionReported(-2, 7),
+        PositionReported(-2, 7, "MNQM6 MNQU6"),
         OrdersReported((), 8),
         OrdersReported((WorkingOrder("k", Leg.STOP, -1, 2, 99, "7"), WorkingOrder("", Leg.FOREIGN, 1, 1, 0, "8")), 8),
         TruthChanged(connected=False, ts_ns=9),
@@ -362,6 +363,8 @@ def test_account_rows_become_events(tmp_path: Path) -> None:
         3,
         3,
     ]  # a spread is two positions
+    months = [event.contract for event in events if isinstance(event, PositionReported)]
+    assert months == ["MNQM6", "MNQM6 MNQU6", "MNQM6 MNQU6"]
     assert [event.connected for event in events if isinstance(event, TruthChanged)] == [True]
     fills = [(e.exec_id, e.side, e.price_ticks) for e in events if isinstance(e, ExecutionReported)]
     assert fills == [("a", 1, 100_001), ("b", -1, 100_001), ("c", 1, 100_002)]
@@ -388,7 +391,7 @@ def test_a_start_takes_only_our_new_fills_and_the_position(tmp_path: Path) -> No
     assert events == [ExecutionReported("new", 1, 2, 100_001, 5, "k", "MNQM6")]
     assert not feed.known, "the file's last word may be a dead bridge's"
     assert feed.heartbeat(alive=False) == []
-    assert feed.heartbeat(alive=True) == [TruthChanged(True, 9), PositionReported(2, 9)]
+    assert feed.heartbeat(alive=True) == [TruthChanged(True, 9), PositionReported(2, 9, "MNQM6")]
     assert feed.known
     feed.close()
 

@@ -16,12 +16,13 @@ from live.market import INSTRUMENTS
 from pj.sheets import watermarks
 from pj.sheets.client import CredentialsUnusable, check_credentials
 from pj.sheets.pace import WINDOW_NS, BackOff, Window
-from pj.sheets.rows import cell_text, column_letters, crc_holds, crc_of, iso_ns, number, tabs_for
+from pj.sheets.rows import LOG_COLUMNS, cell_text, column_letters, crc_holds, crc_of, iso_ns, number, tabs_for
 from pj.sheets.streams import Cursor, RowStream, SourceDamaged
 from pj.sheets.watermarks import Marks, Watermarks
 from pj.simulators import sheets_ranges
 
 DAY = date(2026, 4, 15)
+MNQ = INSTRUMENTS["MNQ"]
 
 
 @given(st.decimals(-(10**9), 10**9, places=2, allow_nan=False))
@@ -115,6 +116,33 @@ def test_rehearsed_history_of_other_days_is_no_trade_of_this_day(feed: Any) -> N
     assert chunk is not None
     assert [row[1] for row in chunk.rows] == [2, 3]
     assert bad == []
+
+
+def test_the_money_columns_of_the_trade_log_add_up_with_corrections(feed: Any) -> None:
+    feed.event("TRADE", trade_id="1", trade_date=DAY.isoformat(), mode="LIVE", gross_usd="-80.00", cost_usd="4.96",
+               net_usd="-84.96", exit_price="24558.50", pool_id="739721:ORL")  # fmt: skip
+    late = {"trade_id": 1, "pool_id": "739721:ORL", "qty": 4, "old_exit": "24558.50", "new_exit": "24560.00",
+            "net_usd": "12.00", "counts": True, "at_ns": 5}  # fmt: skip
+    feed.event("TRADE_CORRECTED", **late, mode="LIVE")
+    feed.event("TRADE_CORRECTED", **late | {"net_usd": "-0.50", "counts": False}, mode="MISSED")
+    feed.event("ANCHOR", bars=0)
+    stream_, bad = stream(feed, "TradeLog")
+    chunk = stream_.gather(Cursor())
+    assert chunk is not None and bad == []
+    log = [dict(zip(LOG_COLUMNS, row, strict=True)) for row in chunk.rows]
+    assert [row["event"] for row in log] == ["TRADE", "TRADE_CORRECTED", "TRADE_CORRECTED", "ANCHOR"]
+    assert [row["seq"] for row in log] == [1, 2, 3, 4], "row i is line i of the same file, whoever copies it"
+    assert all(crc_holds(row) and len(row) == len(LOG_COLUMNS) and "" not in row for row in chunk.rows)
+    for column, wanted in (("gross_usd", -68.5), ("cost_usd", 4.96), ("net_usd", -73.46)):
+        found = [row[column] for row in log if row[column] != "-"]
+        assert sum(float(cell) for cell in found) == pytest.approx(wanted)
+    corrected = log[1]
+    assert (corrected["trade_id"], corrected["pool_id"], corrected["qty"]) == (1, "739721:ORL", 4)
+    assert (corrected["exit_price"], corrected["time"][-1]) == (24560, "Z")
+    assert json.loads(str(corrected["detail"]))["old_exit"] == "24558.50"
+    data = feed.run_dir.day(DAY).journal.read_bytes()
+    counts = {tab.title: tab.count(data, True) for tab in tabs_for(MNQ)}
+    assert counts["TradeLog"] == len(chunk.rows)
 
 
 def test_marks_survive_and_damaged_ones_are_no_marks(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def build_report(plan: DemoPlan, trouble: str, *, wall_s: float, stopped: bool =
     bars = read_rows(day.bars)
     journal = read_journal(day.journal)
     trades = [line["data"] for line in journal if line["type"] == "TRADE"]
-    live = [trade for trade in trades if trade["mode"] == "LIVE"]
+    live = [trade for trade in trades if trade["mode"] != "REHEARSED"]
     slack_ns = int(IN_FLIGHT_S * plan.speed * NS_PER_S)
     ticks = books(folder, plan.trade_date, sheets=plan.sheets, slack_ns=slack_ns)
     engine = _gauges(folder, "engine")
@@ -126,7 +126,8 @@ def build_report(plan: DemoPlan, trouble: str, *, wall_s: float, stopped: bool =
         **_decisions(journal),
         "trades": len(live),
         "trades_rehearsed": len(trades) - len(live),
-        "net_usd": str(sum((Decimal(trade["net_usd"]) for trade in live), Decimal("0.00"))),
+        "trades_corrected": len(_corrections(journal)),
+        "net_usd": net_usd(journal),
         "open_position": engine.get("position"),
         "edge_to_bar_ms": engine.get("edge_to_bar_ms"),
         "edge_to_order_ms": engine.get("edge_to_order_ms"),
@@ -136,6 +137,17 @@ def build_report(plan: DemoPlan, trouble: str, *, wall_s: float, stopped: bool =
         "files": _files(plan, folder),
     }
     return report
+
+
+def _corrections(journal: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the corrections that count in the day's net; one of an older day's trade does not."""
+    return [line["data"] for line in journal if line["type"] == "TRADE_CORRECTED" and line["data"]["counts"]]
+
+
+def net_usd(journal: list[dict[str, Any]]) -> str:
+    """Return the day's net in dollars: what was booked and not rehearsed, and what corrections added to it."""
+    booked = [line["data"] for line in journal if line["type"] == "TRADE" and line["data"]["mode"] != "REHEARSED"]
+    return str(sum((Decimal(row["net_usd"]) for row in [*booked, *_corrections(journal)]), Decimal("0.00")))
 
 
 def _journal_anchor(journal: list[dict[str, Any]], day: dt.date) -> dict[str, Any]:
@@ -178,6 +190,7 @@ def table_lines(report: dict[str, Any]) -> list[str]:
     refusals = ", ".join(f"{why} {count}" for why, count in report["refusals"].items()) or "none"
     restarts = ", ".join(f"{name} {count}" for name, count in report["restarts"].items()) or "none"
     rehearsed = f" (and {report['trades_rehearsed']} rehearsed over history)" if report["trades_rehearsed"] else ""
+    corrected = f" ({report['trades_corrected']} corrected later)" if report["trades_corrected"] else ""
     rows = [
         ("played", f"{report['symbol']} {report['trade_date']} at {report['speed']:g}x, route {report['route']}"),
         ("ticks", f"sent {ticks['sent']} / taped {ticks['taped']}{sheet}: {equal}"),
@@ -194,7 +207,7 @@ def table_lines(report: dict[str, Any]) -> list[str]:
             "orders",
             ", ".join(f"{word} {count}" for word, count in orders.items()),
         ),
-        ("fills, trades", f"{report['fills']}, {report['trades']}{rehearsed}"),
+        ("fills, trades", f"{report['fills']}, {report['trades']}{corrected}{rehearsed}"),
         ("net PnL", f"{_usd(report['net_usd'])} (simulated; no edge is claimed)"),
         ("restarts", restarts),
         ("journal", _head(report["journal"])),

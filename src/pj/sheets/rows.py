@@ -1,9 +1,9 @@
 """Say what one sheet row holds: self-describing cells ending in a CRC over the others.
 
 RawTicks gets one row per TRADE row of live_market_data.csv, OneMinuteData one per row of bars.csv, TradeLog one per
-signal, order answer, execution, closed trade and anchor of the journal. No cell is empty (``-`` stands for "not
-applicable"): blanks would move the end of the table (services.md 2.3). Numbers of at most 15 digits are written as
-numbers so that the sheet can chart them; ns and ids stay text, because the service keeps numbers as doubles.
+signal, order answer, execution, closed trade, its correction and anchor of the journal. No cell is empty (``-`` stands
+for "not applicable"): blanks would move the end of the table (services.md 2.3). Numbers of at most 15 digits are
+written as numbers so that the sheet can chart them; ns and ids stay text, because the service keeps numbers as doubles.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ MINUTE_COLUMNS: Final = ("trade_date", *formats.BAR_COLUMNS, "crc32")
 LOG_COLUMNS: Final = ("day", "seq", "time", "event", "mode", *TRADE_COLUMNS, "detail", "crc32")
 #: Journal types that are trade events, and ANCHOR, which holds the journal to the sheet; SENT only repeats INTENT, the
 #: other types decide nothing about money.
-LOG_TYPES: Final = frozenset({"SIGNAL", "INTENT", "ACKED", "REFUSED", "UNKNOWN", "EXECUTION", "TRADE", "ANCHOR"})
+CORRECTED: Final = "TRADE_CORRECTED"
+LOG_TYPES: Final = frozenset(
+    {"SIGNAL", "INTENT", "ACKED", "REFUSED", "UNKNOWN", "EXECUTION", "TRADE", CORRECTED, "ANCHOR"}
+)
 MAX_DETAIL: Final = 2000
 _MAX_DIGITS: Final = 15
 
@@ -214,7 +217,7 @@ def _is_ours(day: date, entry: Mapping[str, Any]) -> bool:
     if entry["type"] not in LOG_TYPES:
         return False
     data = entry["data"]
-    if data.get("mode", "LIVE") == "LIVE":
+    if data.get("mode", "LIVE") == "LIVE" or entry["type"] == CORRECTED:
         return True
     if entry["type"] == "TRADE":
         return bool(data["trade_date"] == day.isoformat())
@@ -225,7 +228,7 @@ def log_cells(day: date, entry: Mapping[str, Any], instrument: Instrument) -> li
     """Return the TradeLog cells of one journal line without the CRC.
 
     A TRADE carries all columns of trades.csv (pj1 S13); the others fill what they know and keep their data in
-    ``detail``.
+    ``detail``. A correction carries what it adds to its trade, so that each money column adds up over all rows.
     """
     kind, data = str(entry["type"]), dict(entry["data"])
     known: dict[str, Cell]
@@ -234,7 +237,7 @@ def log_cells(day: date, entry: Mapping[str, Any], instrument: Instrument) -> li
     else:
         if kind == "ANCHOR":
             data["head"] = entry["hash"]
-        known = _signal_cells(data, instrument) if kind == "SIGNAL" else _order_cells(data, instrument)
+        known = _corrected_cells(data) if kind == CORRECTED else _decided_cells(kind, data, instrument)
         detail = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)[:MAX_DETAIL]
     head: list[Cell] = [day.isoformat(), int(entry["seq"]), iso_ns(int(entry["ts_ns"])), kind]
     head.append(str(data.get("mode") or BLANK))
@@ -257,6 +260,17 @@ def anchors_in(rows: Iterable[Sequence[object]], place: str) -> Iterator[Anchor]
 
 def _plain(value: object) -> str:
     return "" if value is None else cell_text(value)
+
+
+def _decided_cells(kind: str, data: Mapping[str, Any], instrument: Instrument) -> dict[str, Cell]:
+    return _signal_cells(data, instrument) if kind == "SIGNAL" else _order_cells(data, instrument)
+
+
+def _corrected_cells(data: Mapping[str, Any]) -> dict[str, Cell]:
+    """Return whose trade a correction is, its exit as it is now, and the difference in gross and net (costs stay)."""
+    cells = {name: number(_plain(data[name])) for name in ("trade_id", "pool_id", "qty")}
+    money = number(str(data["net_usd"]))
+    return cells | {"exit_price": number(str(data["new_exit"])), "gross_usd": money, "cost_usd": 0, "net_usd": money}
 
 
 def _signal_cells(data: Mapping[str, Any], instrument: Instrument) -> dict[str, Cell]:

@@ -189,6 +189,8 @@ class DayBook:
             words, at = [kind, data["code"]], iso_utc(data["at_ns"] // NS_PER_S)
         elif kind == "TRADE":
             words, at = [kind, data["side"], data["exit_reason"], data["net_usd"], "USD"], data["exit_ts"]
+        elif kind == "TRADE_CORRECTED":
+            words, at = [kind, data["trade_id"], data["net_usd"], "USD"], iso_utc(data["at_ns"] // NS_PER_S)
         else:
             return
         self.notes.append(" ".join([at[11:], *(str(word) for word in words if word)]))

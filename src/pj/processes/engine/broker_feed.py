@@ -124,7 +124,7 @@ class BrokerFeed:
         if self.position is None:
             return []
         now_ns = self._clock.now_ns()
-        events: list[BrokerEvent] = [PositionReported(self.position, now_ns)]
+        events: list[BrokerEvent] = [PositionReported(self.position, now_ns, self._months())]
         return events if self.orders is None else [OrdersReported(self.orders, now_ns), *events]
 
     def _events(self, rows: list[Row]) -> list[BrokerEvent]:
@@ -175,7 +175,11 @@ class BrokerFeed:
         self._held[row["contract"]] = int(Decimal(row["position"]))
         self.position = _whole(self._held.values())
         self._repeated_at = time.monotonic()
-        return PositionReported(self.position, int(row["recv_ns"]))
+        return PositionReported(self.position, int(row["recv_ns"]), self._months())
+
+    def _months(self) -> str:
+        """Return the contracts that are held, with a space between."""
+        return " ".join(sorted(name for name, qty in self._held.items() if qty))
 
     def _execution(self, row: Row) -> ExecutionReported:
         side = _side(row["side"])

@@ -66,7 +66,7 @@ INPUTS: Final[dict[str, tuple[Any, tuple[tuple[str, str], ...]]]] = {
             ("ts_ns", "at_ns"),
         ),
     ),
-    "POSITION": (PositionReported, (("qty", "qty"), ("ts_ns", "at_ns"))),
+    "POSITION": (PositionReported, (("qty", "qty"), ("ts_ns", "at_ns"), ("contract", "contract"))),
     "ORDERS": (OrdersReported, (("orders", "orders"), ("ts_ns", "at_ns"), ("reread", "reread"))),
     "TRUTH": (TruthChanged, (("connected", "connected"), ("ts_ns", "at_ns"))),
     "MARK": (PriceMarked, (("price_ticks", "price"), ("ts_ns", "at_ns"))),

@@ -11,7 +11,7 @@ from typing import Any, Final
 from pj.channels.journal import JournalDamaged, read_journal
 from pj.channels.rundir import RunDir
 from pj.verbs.common import Options, Refusal, print_json, run_dir_of, settings_of
-from pj.verbs.explain.story import DECISIONS, LIFE, DayLine, Story, tell
+from pj.verbs.explain.story import CORRECTED, DECISIONS, LIFE, DayLine, Story, tell
 from pj.verbs.explain.words import eastern, moment_ns, pool_words
 
 LAST: Final = "last"
@@ -73,9 +73,13 @@ def _day(folder: RunDir, wanted: str | None) -> date:
 
 
 def _lines(folder: RunDir, day: date) -> list[DayLine]:
-    """Return the verified lines of the day and of the days before it that may know its pools; raise JournalDamaged."""
-    days = [other for other in _days(folder) if day - DAYS_BACK <= other <= day]
-    return [DayLine(other, line) for other in days for line in read_journal(folder.day(other).journal)]
+    """Return the verified lines of the day and of the days before it that may know its pools; raise JournalDamaged.
+
+    Of the days after it only the corrections of trades: an execution may come after the trade date has turned.
+    """
+    days = [other for other in _days(folder) if abs(other - day) <= DAYS_BACK]
+    lines = [DayLine(other, line) for other in days for line in read_journal(folder.day(other).journal)]
+    return [item for item in lines if item.day <= day or item.line.type == CORRECTED]
 
 
 def _decisions(lines: Sequence[DayLine], day: date) -> list[DayLine]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
+from decimal import Decimal
 from typing import Any, Final
 
 from live.execution_bridge import key_of_ref
@@ -29,6 +30,7 @@ from pj.verbs.explain.words import (
 
 LIFE: Final = frozenset({"DEFINED", "SWEPT", "RECLAIMED", "DEAD"})
 DECISIONS: Final = frozenset({"SIGNAL", "REJECT"})
+CORRECTED: Final = "TRADE_CORRECTED"
 #: What concerns the account while an order of ours lives, whoever caused it.
 AROUND: Final = frozenset({"ALARM", "NOTED", "POSITION", "EXECUTION", "KILL", "THROWN", "TRUTH", "LOCK", "ORDERS"})
 SETTLE_NS: Final = 60 * NS_PER_S
@@ -87,8 +89,11 @@ def tell(lines: Sequence[DayLine], pool: str, instrument: Instrument) -> Story:
         _tell_decision(story, decided, lines, instrument)
         story.order = _order_beats(decided, trade, lines, instrument)
     if trade is not None:
+        corrections = [item.line for item in lines if _corrects(item, pool)]
         story.money = _money(trade.line.data)
-        story.money += [order_text(item.line, instrument) for item in lines if _corrects(item, pool)]
+        story.money += [order_text(line, instrument) for line in corrections]
+        if corrections:
+            story.money.append(f"net after corrections {usd(_net(trade, lines))}")
     story.taken, story.verdict = _verdict(story, decided, trade, lines)
     return story
 
@@ -186,7 +191,14 @@ def _order_beats(
 
 
 def _corrects(item: DayLine, pool: str) -> bool:
-    return item.line.type == "TRADE_CORRECTED" and item.line.data["pool_id"] == pool
+    return item.line.type == CORRECTED and item.line.data["pool_id"] == pool
+
+
+def _net(trade: DayLine, lines: Sequence[DayLine]) -> str:
+    """Return what a trade brought in dollars, corrections included."""
+    pool = trade.line.data["pool_id"]
+    later = [Decimal(item.line.data["net_usd"]) for item in lines if _corrects(item, pool)]
+    return str(sum(later, Decimal(trade.line.data["net_usd"])))
 
 
 def key_of_item(item: DayLine) -> str:
@@ -224,7 +236,7 @@ def _verdict(
         data = trade.line.data
         rehearsed = "" if data["mode"] == "LIVE" else " (rehearsed over history, no order was sent)"
         out = EXITS.get(data["exit_reason"], data["exit_reason"])
-        return True, f"Taken{rehearsed}: {data['side']} {data['qty']}, out {out}, net {usd(data['net_usd'])}."
+        return True, f"Taken{rehearsed}: {data['side']} {data['qty']}, out {out}, net {usd(_net(trade, lines))}."
     return _unfinished(decided, lines)
 
 

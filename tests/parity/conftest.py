@@ -6,6 +6,6 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-for folder in (str(HERE), str(HERE.parent / "oracle")):
+for folder in (str(HERE), str(HERE.parent / "oracle"), str(HERE.parent / "properties")):
     if folder not in sys.path:
         sys.path.insert(0, folder)

@@ -59,22 +59,30 @@ class BarClock:
 class Life:
     """Live through bars with the engine process's own parts; ``restart`` is a stop and a recovery from the files."""
 
+    route = Route.SIMULATED
+    route_name = "paper"
+
     def __init__(self, root: Path, params: Params, instrument: Instrument, first_ns: int) -> None:
         root.mkdir(parents=True, exist_ok=True)
         config = root / "config.yaml"
         config.write_text("profile: sim\n")
-        settings = load_settings({ENV_CONFIG: str(config)}, {"run_dir": str(root / "run"), "symbol": instrument.symbol})
+        wishes = {"run_dir": str(root / "run"), "symbol": instrument.symbol, "execution.route": self.route_name}
+        settings = load_settings({ENV_CONFIG: str(config)}, wishes)
         self.clock, self.run_dir = BarClock(), RunDir(root / "run", instrument).create()
         self.params, self.instrument = params, instrument
         log = EventLog(logging.getLogger("lived"))
-        self.context = Context(settings, self.run_dir, self.clock, log, Route.SIMULATED, "parity")
+        self.context = Context(settings, self.run_dir, self.clock, log, self.route, "parity")
         self.clock.at_ns = first_ns + NS_PER_MIN
         book = DayBook(self.run_dir, self.run_dir.day_at(first_ns), instrument, self.clock)
         book.end_replay()
-        self._begin(Core(self._engine(), book, _sends_nothing), [])
+        self._begin(Core(self._engine(), book, self.issue), [])
 
     def _engine(self) -> Engine:
-        return Engine(self.params, self.instrument, Route.SIMULATED, DeskRules())
+        return Engine(self.params, self.instrument, self.route, DeskRules())
+
+    def issue(self, orders: list[Any]) -> None:
+        """Take the orders that the core asks to send: on the paper route there are none."""
+        raise AssertionError(f"the paper route sends nothing, and now {orders}")
 
     def _begin(self, core: Core, faults: list[str]) -> None:
         self.core = core
@@ -94,8 +102,9 @@ class Life:
     def restart(self) -> list[str]:
         """End, rebuild a fresh engine from the files, go on with it; return what the recovery could not explain."""
         self.core.book.close()
-        recovery = Recovery(self.run_dir, self.instrument, self.clock, self._engine(), "paper")
-        found = recovery.run(_sends_nothing, lambda: None)
+        recovery = Recovery(self.run_dir, self.instrument, self.clock, self._engine(), self.route_name)
+        found = recovery.run(lambda _orders: None, lambda: None)  # they were sent when they were decided
+        found.core.issue = self.issue
         self._begin(found.core, found.faults)
         return found.faults
 
@@ -109,10 +118,6 @@ def live_through(root: Path, bars: list[Bar], params: Params, instrument: Instru
     finally:
         life.core.book.close()
     return life.run_dir, life.core.engine
-
-
-def _sends_nothing(orders: list[Any]) -> None:
-    raise AssertionError(f"the paper route sends nothing, and now {orders}")
 
 
 def written(run_dir: RunDir) -> list[Row]:

@@ -90,7 +90,7 @@ def test_min_btl_by_hand() -> None:
 
 def test_one_trial_needs_no_deflation_and_more_trials_more() -> None:
     assert expected_max_sharpe(0.002, 1) == 0.0
-    rising = [expected_max_sharpe(0.002, n) for n in (1, 1.5, 2, 5, 10, 100, 1e4, 1e6)]
+    rising = [expected_max_sharpe(0.002, n) for n in (1, 1.1, 1.2, 1.5, 2, 5, 10, 100, 1e4, 1e6)]
     assert rising == sorted(rising) and rising[-1] > 4 * sqrt(0.002)
 
 

@@ -93,16 +93,32 @@ def test_more_than_the_limit_is_sampled_and_scaled(monkeypatch) -> None:
 
 
 def test_the_spread_is_that_of_the_leaders_and_never_below_chance() -> None:
-    daily = families(np.random.default_rng(6), 200, 5, 30, 0.9)
+    daily = families(np.random.default_rng(6), 200, 5, 30, 0.9) + np.repeat([0.0, 0.2, -0.2, 0.1, -0.3], 30)
     leaders = clusters(daily).leaders
     ratios = daily.mean(axis=0) / daily.std(axis=0, ddof=1)
     found = luck(daily)
     assert found.clusters == leaders.size == 5
-    assert found.variance == pytest.approx(max(1 / 199, ratios[leaders].var(ddof=1)))
+    assert found.variance == pytest.approx(ratios[leaders].var(ddof=1)) and found.variance > 2 / 199
     assert luck(np.hstack([daily[:, :1]] * 4)).variance == 1 / 199
     nothing = luck(np.zeros((20, 3)))
     assert (nothing.effective, nothing.variance, nothing.clusters) == (1.0, 1 / 19, 0)
     assert luck(daily) == luck(daily) != luck(daily, seed=2)
+
+
+def test_neither_money_unit_nor_merit_of_a_configuration_matters() -> None:
+    """Luck is drawn from studentised, recentred results."""
+    daily = families(np.random.default_rng(7), 100, 6, 5, 0.6)
+    scaled = daily * 2.0 ** np.arange(-15, 15)
+    assert effective_trials(scaled, 200) == pytest.approx(effective_trials(daily, 200))
+    assert effective_trials(daily + 0.3, 200) == pytest.approx(effective_trials(daily, 200))
+
+
+def test_there_are_never_more_trials_than_configurations() -> None:
+    """Two trades in 300 days each: their luck has fatter tails than normal draws, and still counts for one apiece."""
+    daily = np.zeros((300, 24), dtype=np.int32)
+    daily[np.arange(24) * 9, np.arange(24)] = 500
+    daily[np.arange(24) * 9 + 60, np.arange(24)] = -400
+    assert effective_trials(daily[:, :20]) == pytest.approx(20.0)
 
 
 def fooled(daily: np.ndarray) -> bool:

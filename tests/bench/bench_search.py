@@ -141,7 +141,7 @@ def linear(args: argparse.Namespace, tape: Tape) -> None:
     """Print cost against combinations and bars, and plot it where asked."""
     print("(c) cost")
     by_rows, by_bars = [], []
-    for count in (1, 2, 5, 10, 20):
+    for count in (2, 5, 10, 15, 20):
         raw = {**SPACE, "sweep_min_ticks": list(range(1, count + 1))}
         space = read_space(raw)
         wall, cpu = timed(lambda s=space: compute(s, tape, args.threads), args.rounds)  # type: ignore[misc]

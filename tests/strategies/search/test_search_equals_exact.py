@@ -107,7 +107,8 @@ def test_an_empty_tape_gives_empty_rows() -> None:
     [("mnq_1m_2026-03_2026-05", False), ("nq_1m_2025-01_2025-06", True), ("mes_1m_2026-03_2026-05", False)],
 )
 def test_real_files_equal_single_runs(market_data: Path, name: str, front: bool) -> None:
-    tape = Tape.of(load_columns(market_data / f"{name}.parquet", MNQ, front=front))
+    columns = load_columns(market_data / f"{name}.parquet", MNQ, front=front)
+    tape = Tape.of(columns)
     space = read_space(
         {
             "use_kinds": [KINDS, ["PD", "ASIA", "LDN", "NYAM"]],
@@ -131,3 +132,6 @@ def test_real_files_equal_single_runs(market_data: Path, name: str, front: bool)
         assert found.totals[trial, :3].tolist() == [len(table), int((net > 0).sum()), int(net.sum())]
         assert (found.daily[trial] == daily_net_cents(tape, table)).all()
     assert found.totals[:, 0].min() > 10
+    bars = columns.bars()
+    for trial in rng.sample(range(space.total), 4):
+        assert assert_exact(bars, tape, space.params_of(trial), found, trial) > 10

@@ -48,10 +48,15 @@ class RunRecord:
 
     @property
     def changed_params(self) -> dict[str, Any]:
-        """Return the parameters that differ from the specification's defaults."""
+        """Return the parameters that differ from the specification's defaults; of a search, what it varied as well."""
         instrument = INSTRUMENTS.get(str(self.tree["inputs"].get("symbol")))
         defaults = json.loads(canonical(Params.from_dict({}, instrument).to_dict()))
-        return {name: value for name, value in self.tree["params"].items() if defaults.get(name, _NONE) != value}
+        given = self.tree["params"]
+        varied: dict[str, Any] = {}
+        if isinstance(given.get("axes"), list) and isinstance(given.get("base"), dict):
+            varied = {str(axis["name"]): axis["values"] for axis in given["axes"]}
+            given = {name: value for name, value in given["base"].items() if name not in varied}
+        return {**varied, **{name: value for name, value in given.items() if defaults.get(name, _NONE) != value}}
 
     @property
     def count(self) -> int | None:

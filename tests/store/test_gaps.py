@@ -60,6 +60,15 @@ def test_a_night_that_is_always_thin_is_no_gap() -> None:
     assert judged(TWO_WEEKS, {WEEK[2]: range(60, 120)}).gaps
 
 
+def test_a_date_that_is_thin_all_day_long_has_no_gap() -> None:
+    rng = random.Random(5)
+    table = np.asarray(
+        [(d.toordinal(), m) for d in TWO_WEEKS for m in range(1380) if d != WEEK[2] or rng.random() < 0.4],
+        dtype=np.int64,
+    )
+    assert not coverage(table[:, 0], table[:, 1], DAYS).gaps
+
+
 def test_day_sessions_alone_lack_no_nights_but_a_lost_hour_is_seen() -> None:
     table = np.asarray([(d.toordinal(), m) for d in TWO_WEEKS for m in range(930, 1320)], dtype=np.int64)
     assert not coverage(table[:, 0], table[:, 1], DAYS).gaps
@@ -105,6 +114,12 @@ def test_an_hour_and_a_day_are_material_and_many_small_gaps_together() -> None:
     assert len(long.gaps) == 1 and long.gaps[0].material and long.material
     many = judged(WEEK, {day: range(600 + 90 * at, 606 + 90 * at) for at, day in enumerate(WEEK)})
     assert len(many.gaps) == 5 and not any(gap.material for gap in many.gaps) and many.material
+
+
+@pytest.mark.parametrize(("minutes", "material"), [(60, False), (61, True)])
+def test_a_gap_longer_than_a_position_is_held_is_material(minutes: int, material: bool) -> None:
+    (gap,) = judged(WEEK, {WEEK[3]: range(600, 600 + minutes)}).gaps
+    assert gap.minutes == minutes and gap.material is material
 
 
 def test_dates_beyond_the_table_count_as_full_sessions_and_are_said_to() -> None:

@@ -50,6 +50,16 @@ def test_what_is_wrong_is_counted_and_named(write: Write) -> None:
     assert not report.clean and report.faulty_rows[0].startswith("bars.parquet, row 3: open is not a multiple")
 
 
+@pytest.mark.parametrize(
+    ("name", "change"), [("high", -0.5), ("low", 1.0), ("open", 1.0), ("open", -1.0), ("close", 1.0), ("close", -1.0)]
+)
+def test_every_way_to_break_a_bars_shape_is_seen(write: Write, name: str, change: float) -> None:
+    columns = bars_of(minutes_of(DAY, range(20)))
+    columns[name][4] += change
+    faults = inspect_files([write("bars.parquet", columns)], "MNQ").faults
+    assert faults == {"breaks low <= open, close <= high": 1}
+
+
 def test_csv_and_parquet_are_judged_alike(write: Write) -> None:
     columns = bars_of(minutes_of(DAY, range(0, 300, 2)))
     reports = [inspect_files([write(name, columns)], "MNQ").as_dict() for name in ("a.csv", "a.parquet")]

@@ -72,6 +72,13 @@ def test_the_tick_value_of_another_symbol_is_no_changed_parameter(tmp_path: Path
     assert read_run(tmp_path).changed_params == {}
 
 
+def test_of_a_search_the_varied_parameters_are_shown(tmp_path: Path) -> None:
+    base = Params.from_dict({"swing_n": 4, "max_qty": 2}).to_dict()
+    space = {"axes": [{"name": "swing_n", "values": [4, 5]}], "base": base, "seed": 1}
+    RunFolder.create(tmp_path, "search", {"symbol": "MNQ"}, space, 1).finish({"trials": 2})
+    assert read_run(tmp_path).changed_params == {"swing_n": [4, 5], "max_qty": 2}
+
+
 def test_compare_names_each_difference(made: Made) -> None:
     found = compare([made("a"), made("b", "2", {"target_r": "3"}, trades=9)])
     assert found.params == {"target_r": ("2", "3")} and found.results == {"trades": (7, 9)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,8 +56,16 @@ def sealed_lines(data: bytes) -> list[bytes]:
 
 def append_row(path: Path, row: dict[str, Any]) -> None:
     """Append ``row`` as one sealed line and return when it is on disk; raise Locked, WriteFailed."""
-    data = sealed(row)
-    with lock_file(path, LOCK_WAIT_S):
+    append_rows(path, [row])
+
+
+def append_rows(path: Path, rows: Iterable[dict[str, Any]], lock_wait_s: float = LOCK_WAIT_S) -> None:
+    """Append rows as sealed lines in one write and return when they are on disk; raise Locked, WriteFailed.
+
+    After a failure none, some or all of them may stand in the file, the last one perhaps torn.
+    """
+    data = b"".join(map(sealed, rows))
+    with lock_file(path, lock_wait_s):
         fd = open_append_fd(path)
         try:
             size = os.fstat(fd).st_size

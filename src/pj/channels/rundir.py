@@ -132,7 +132,7 @@ class RunDir:
 
     @property
     def alerts(self) -> Path:
-        """Return the alerts of the Sentinel, one JSON object per line."""
+        """Return the alerts for a person, one JSON object per line."""
         return self.state_folder / "alerts.jsonl"
 
     @property

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 from rich.live import Live
 
+from pj.channels.alerts import mark_seen
 from pj.channels.control import ControlAnswer, ControlFile, ControlReader
 from pj.channels.files import Locked, WriteFailed, replace_atomic
 from pj.channels.stats import StatsWriter
@@ -92,6 +93,7 @@ class Desk:
     closed: bool = False
     _until_s: float = 0.0
     _resume_by_s: float = 0.0
+    _seen_upto: int = 0
     _sent: dict[str, str] = field(default_factory=dict)
     _answers: ControlReader = field(init=False)
 
@@ -108,6 +110,7 @@ class Desk:
                 self._halt()
             case "r" if time.monotonic() < self._resume_by_s:
                 self._resume_by_s = 0.0
+                self._seen_upto = self.collector.alerts.upto if self.collector.alerts.count else 0
                 self._send("resume")
             case "r":
                 self._resume_by_s = time.monotonic() + CONFIRM_S
@@ -125,7 +128,18 @@ class Desk:
             return
         for row in rows:
             if isinstance(row, ControlAnswer) and row.id in self._sent:
-                self._say(f"{self._sent.pop(row.id)}: {row.text}" if row.ok else f"REFUSED: {row.text}")
+                verb = self._sent.pop(row.id)
+                self._say(f"{verb}: {row.text}" if row.ok else f"REFUSED: {row.text}")
+                if row.ok and verb == "resume" and self._seen_upto:
+                    self._mark_seen()
+
+    def _mark_seen(self) -> None:
+        """Mark what the frame showed when r was pressed as seen."""
+        folder, upto, self._seen_upto = self.collector.folder, self._seen_upto, 0
+        try:
+            mark_seen(folder.alerts, upto, "dashboard", self.collector.clock.now_ns())
+        except (Locked, WriteFailed) as error:
+            self._say(f"resumed, but the alerts could not be marked as seen: {error}")
 
     def _halt(self) -> None:
         """Throw the kill switch by hand as well: it must not depend on a Sentinel that is alive."""

@@ -1,4 +1,4 @@
-"""Read the run folder into a DashboardState: stats files, the kill switch, the tail of sentinel.log, the tick audit."""
+"""Read the run folder into a DashboardState: stats files, kill switch, alerts, tail of sentinel.log, tick audit."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from pj.channels.alerts import NO_ALERTS, OpenAlerts, open_alerts
 from pj.channels.files import open_shared
 from pj.channels.rundir import RunDir
 from pj.channels.stats import read_stats
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 LOG_TAIL_BYTES: Final = 65_536
 LOG_LINES: Final = 20
+ALERTS: Final = 20
 
 
 def risk_limits(settings: Settings) -> dict[str, int]:
@@ -45,6 +47,8 @@ class Collector:
     folder: RunDir = field(init=False)
     _limits: Mapping[str, int] = field(init=False)
     _audit: TickAudit = field(init=False)
+    alerts: OpenAlerts = NO_ALERTS
+    _alerts_mark: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         """Take the run folder from the settings."""
@@ -56,6 +60,7 @@ class Collector:
         """Return the state as of now; ``message`` takes the banner's place for this frame."""
         settings, folder, now_ns = self.settings, self.folder, time.time_ns()
         run_ns = self.clock.now_ns()
+        self._read_alerts()
         return DashboardState(
             profile=settings.profile,
             route=settings.execution.route,
@@ -73,11 +78,23 @@ class Collector:
             keys=self.keys,
             limits=self._limits,
             ticks=self._audit.look(folder.day_at(run_ns)),
+            alerts=self.alerts,
         )
 
     def close(self) -> None:
         """Close the files that are followed."""
         self._audit.close()
+
+    def _read_alerts(self) -> None:
+        """Read the open alerts again when the file has changed."""
+        try:
+            status = self.folder.alerts.stat()
+        except OSError:
+            self.alerts, self._alerts_mark = NO_ALERTS, (0, 0)
+            return
+        mark = (status.st_size, status.st_mtime_ns)
+        if mark != self._alerts_mark:
+            self.alerts, self._alerts_mark = open_alerts(self.folder.alerts, ALERTS), mark
 
     def _view(self, name: str, now_ns: int) -> View:
         stats = read_stats(self.folder.state(name))

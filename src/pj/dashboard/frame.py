@@ -117,7 +117,15 @@ def _banner(state: DashboardState, width: int) -> Text:
         told, style = "DEGRADED", DOUBT
     if unwell and state.running:
         told += f"; not beating: {', '.join(unwell)}"
+    if state.alerts.count:
+        newest = state.alerts.alerts[-1]
+        told = f"{_alerts(state)}: {newest.code}; {told}"
+        style = BAD if words.urgent(state.alerts.alerts) else DOUBT if style == GOOD else style
     return _spread(Text(told, style=style), _keys(state), width)
+
+
+def _alerts(state: DashboardState) -> str:
+    return f"{state.alerts.count} ALERT{'S' if state.alerts.count > 1 else ''}"
 
 
 def _unwell(state: DashboardState, name: str) -> bool:

@@ -18,6 +18,7 @@ from pj.dashboard.words import BAD, DOUBT, FAINT, GOOD, UNKNOWN
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from pj.channels.alerts import Alert
     from pj.dashboard.audit import TickCount
     from pj.dashboard.state import DashboardState, View
 
@@ -342,14 +343,21 @@ def _sheet_loss(scribe: View) -> Text:
     return Text(f"0 lost; {produced - verified:,} unverified, {waiting:,} unsent", style=DOUBT)
 
 
+def _alert_line(alert: Alert) -> Text:
+    at = words.eastern(alert.ts_ns, "%m-%d %H:%M")
+    return Text(f"alert     {at} {alert.code}: {alert.text}", style=BAD if words.urgent([alert]) else DOUBT)
+
+
 def events(state: DashboardState, _width: int, rows: int) -> Section:
-    """Show the engine's last decisions and the Sentinel's last deeds, newest first in each."""
+    """Show the open alerts, the engine's last decisions and the Sentinel's last deeds, newest first in each."""
     engine = state.view("engine")
     decided = [Text(f"engine    {line}") for line in reversed(engine.rows("last_events"))]
     done = [
         Text(f"sentinel  {line}", style=DOUBT if " WARNING " in line else "") for line in reversed(state.sentinel_lines)
     ]
     share = max(1, rows // 3)
-    kept = done[: max(share, rows - len(decided))]
-    lines = decided[: rows - len(kept)] + kept
+    told = [_alert_line(alert) for alert in reversed(state.alerts.alerts)][:share]
+    left = rows - len(told)
+    kept = done[: max(left // 3, left - len(decided), 0 if told else 1)]
+    lines = told + decided[: left - len(kept)] + kept
     return Section(_title("Last events", engine), lines[:rows] or [Text("none yet", style=DOUBT)])

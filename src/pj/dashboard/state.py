@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from pj.channels.alerts import NO_ALERTS, OpenAlerts
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -76,6 +78,7 @@ class DashboardState:
     keys: bool = False
     limits: Mapping[str, int] = field(default_factory=dict)
     ticks: TickCount | None = None
+    alerts: OpenAlerts = NO_ALERTS
 
     def view(self, name: str) -> View:
         """Return the view of a process, also of one that never spoke."""

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from rich.text import Text
+
+from pj.channels.alarm_table import Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pj.channels.alerts import Alert
 
 UNKNOWN: Final = "unknown"
 GOOD: Final = "green"
@@ -16,6 +23,11 @@ DOUBT: Final = "yellow"
 FAINT: Final = "bright_black"
 EASTERN: Final = ZoneInfo("America/New_York")
 NS_PER_S: Final = 1_000_000_000
+
+
+def urgent(alerts: Iterable[Alert]) -> bool:
+    """Tell whether one of the alerts asks for something at once."""
+    return any(alert.severity is Severity.ACT for alert in alerts)
 
 
 def unknown() -> Text:

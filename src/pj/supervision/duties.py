@@ -12,6 +12,7 @@ from pj.calendar import CalendarError, Sessions
 from pj.channels.alerts import Alert, AlertCode, raise_alert
 from pj.channels.fence import grant
 from pj.channels.files import Locked, WriteFailed, replace_atomic
+from pj.supervision.alarms import AlarmWatch
 from pj.supervision.spawn import module_command, outliving_options
 
 if TYPE_CHECKING:
@@ -50,6 +51,11 @@ class HouseDuties:
     env: Mapping[str, str]
     flatten_command: Sequence[str] = FLATTEN
     _flattening: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _alarms: AlarmWatch = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin to follow the engine's alarms."""
+        self._alarms = AlarmWatch(self.folder, self.log, lambda text: self.terminal.say(BELL + text))
 
     def grant(self, name: str, instance: str) -> None:
         """Give the newborn engine the fence that every sending asks for; the others send nothing."""
@@ -90,7 +96,8 @@ class HouseDuties:
             self._flatten()
 
     def step(self) -> None:
-        """Tell how the flattening ended, once it has."""
+        """Tell the engine's new alarms, and how the flattening ended, once it has."""
+        self._alarms.step()
         process = self._flattening
         code = process.poll() if process is not None else None
         if process is None or code is None:
@@ -101,7 +108,8 @@ class HouseDuties:
         self.alert(AlertCode.FLATTENED, "flatten", text)
 
     def close(self) -> None:
-        """Leave a flattening that still runs to its end: it needs no Sentinel."""
+        """Tell the last alarms, and leave a flattening that still runs to its end: it needs no Sentinel."""
+        self._alarms.step()
         if self._flattening is not None:
             self.log.warning("FLATTEN_RUNS_ON", pid=self._flattening.pid)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 
-from pj.channels.alerts import read_alerts
+from pj.channels.alerts import open_alerts
 from pj.channels.files import is_locked
 from pj.channels.stats import Stats, read_stats
 from pj.channels.switches import halts
@@ -54,6 +54,9 @@ def is_ruled(folder: RunDir) -> bool:
 def system_report(folder: RunDir, names: Sequence[str], rule: Rule) -> dict[str, Any]:
     """Return the state of the whole run: ``state``, ``healthy``, why entries are halted, alerts, one row a process.
 
+    ``alerts`` are the newest that nobody has marked as seen, ``alerts_open`` counts all of them, ``alerts_upto`` is for
+    ``mark_seen`` (bytes of the file that were read).
+
     ``state`` is stopped, starting, healthy, unhealthy, halted or stopping; processes run by hand without a Sentinel
     leave it ``stopped``, and their rows say that they beat. ``names`` are the children in the order to show them.
     """
@@ -67,6 +70,7 @@ def system_report(folder: RunDir, names: Sequence[str], rule: Rule) -> dict[str,
         rows[name] = process_row(read_stats(folder.state(name)), told.get(name), rule.silent_s)
     reasons = halts(folder) if folder.state_folder.is_dir() else ()
     fine = ruled and all(rows[name]["state"] in BEATING for name in (SENTINEL, *rule.expected))
+    unseen = open_alerts(folder.alerts, LAST_ALERTS)
     phase = chief.phase if chief is not None and told else ""
     state = _state(rows, ruled=ruled, phase=phase, halted=bool(reasons), fine=fine)
     return {
@@ -79,9 +83,18 @@ def system_report(folder: RunDir, names: Sequence[str], rule: Rule) -> dict[str,
         "disarmed": folder.disarmed.exists(),
         "looping": [name for name, gauge in told.items() if gauge.get("looping")],
         "alerts": [
-            {"ts_ns": alert.ts_ns, "code": alert.code, "name": alert.name, "text": alert.text}
-            for alert in read_alerts(folder.alerts, LAST_ALERTS)
+            {
+                "ts_ns": alert.ts_ns,
+                "code": alert.code,
+                "severity": alert.severity.value,
+                "name": alert.name,
+                "text": alert.text,
+                "place": alert.place,
+            }
+            for alert in unseen.alerts
         ],
+        "alerts_open": unseen.count,
+        "alerts_upto": unseen.upto,
         "processes": rows,
     }
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from pj.channels.alerts import mark_seen, open_alerts
 from pj.channels.control import ControlAnswer, ControlFile
 from pj.channels.files import is_locked, replace_atomic
 from pj.channels.rundir import RunDir
@@ -147,14 +148,32 @@ def halt(options: Options) -> int:
 
 
 def resume(options: Options) -> int:
-    """Take the kill switch away: entries are allowed again, and processes that failed too often are tried at once."""
+    """Take the kill switch away: entries are allowed again, and processes that failed too often are tried at once.
+
+    The alerts that stood when it was asked are marked as seen.
+    """
     folder = run_dir_of(settings_of(options))
+    alerts = open_alerts(folder.alerts)
+    code = _release(folder)
+    if code == 0:
+        _seen(folder, alerts.count, alerts.upto, "pj resume")
+    return code
+
+
+def _release(folder: RunDir) -> int:
     if not _ruled(folder):
         was = folder.kill_switch.exists()
         folder.kill_switch.unlink(missing_ok=True)
         print(f"resumed: the kill switch {'is removed' if was else 'was not set'}; no Sentinel is running")
         return 0
     return _told(_command(folder, "resume"), "'resume' is sent")
+
+
+def _seen(folder: RunDir, count: int, upto: int, by: str) -> None:
+    """Mark the alerts that were read up to byte ``upto`` as seen; what was raised since stays open."""
+    if count:
+        mark_seen(folder.alerts, upto, by, clock_from_env().now_ns())
+        print(f"alerts: {count} marked as seen", file=sys.stderr)
 
 
 def arm(options: Options) -> int:
@@ -199,17 +218,23 @@ def _child(folder: RunDir, name: str) -> Mapping[str, Any]:
 
 
 def status(options: Options) -> int:
-    """Print how each process is; 0 healthy, 4 when entries are halted and every process beats, else 1."""
+    """Print how each process is; 0 healthy, 4 when entries are halted and every process beats, else 1.
+
+    With ``seen`` the alerts are marked as seen once they are printed.
+    """
     from pj.supervision.report import Rule, system_report
 
     settings = settings_of(options)
     expected = [name for name in CHILDREN if name != "dashboard" and (name != "scribe" or settings.sheets.enabled)]
     rule = Rule(expected, settings.supervision.silent_s)
-    report = system_report(run_dir_of(settings), CHILDREN, rule)
+    folder = run_dir_of(settings)
+    report = system_report(folder, CHILDREN, rule)
     if options["json"]:
         print_json(report)
     else:
         _print_status(report)
+    if options["seen"]:
+        _seen(folder, report["alerts_open"], report["alerts_upto"], "pj status")
     if report["healthy"]:
         return 0
     return HALTED if report["state"] == "halted" and report["beating"] else 1
@@ -231,7 +256,11 @@ def _print_status(report: dict[str, Any]) -> None:
         print("  ".join(words))
     for alert in report["alerts"]:
         moment = datetime.fromtimestamp(alert["ts_ns"] / 1e9, tz=UTC).isoformat(timespec="seconds")
-        print(f"alert        {moment} {alert['code']}: {alert['text']}")
+        print(f"alert        {moment} {alert['severity']:<4} {alert['code']}: {alert['text']}")
+    older = report["alerts_open"] - len(report["alerts"])
+    if report["alerts"]:
+        more = f"{older} older in state/alerts.jsonl; " if older else ""
+        print(f"             {more}'pj resume', or 'pj status --seen', marks them as seen")
 
 
 def _ruled(folder: RunDir) -> bool:

@@ -103,7 +103,7 @@ VERBS: Final[tuple[Verb, ...]] = (
         "status",
         "Say how the run and each of its processes is.",
         "pj.verbs.daemon:status",
-        (*SETTINGS, JSON),
+        (*SETTINGS, JSON, Argument("--seen", "mark the alerts as seen: they are not listed any more", kind="flag")),
         object_output(
             "state of the run folder's processes",
             run_dir=_TEXT,
@@ -115,6 +115,8 @@ VERBS: Final[tuple[Verb, ...]] = (
             disarmed=_TRUTH,
             looping=_TEXTS,
             alerts={"type": "array", "items": _OBJECT},
+            alerts_open=_WHOLE,
+            alerts_upto=_WHOLE,
             processes={"type": "object", "additionalProperties": _OBJECT},
         ),
         codes=(0, 1, 2, 4),
@@ -162,7 +164,7 @@ VERBS: Final[tuple[Verb, ...]] = (
     ),
     Verb(
         "resume",
-        "Release the kill switch; processes that failed too often are tried at once.",
+        "Release the kill switch and mark alerts as seen; processes that failed too often are tried at once.",
         "pj.verbs.daemon:resume",
         SETTINGS,
         codes=(0, 1, 2, 3),

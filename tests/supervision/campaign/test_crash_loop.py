@@ -61,7 +61,7 @@ def check_halted(one: Demo, max_restarts: int) -> None:
     assert len(before) == max_restarts, f"{len(before)} restarts before the halt"
     rows = [json.loads(text) for text in one.run.folder.alerts.read_text(encoding="utf-8").splitlines()]
     (row,) = (row for row in rows if row["code"] == "CRASH_LOOP")
-    assert set(row) == {"ts_ns", "code", "name", "text"}
+    assert set(row) == {"ts_ns", "code", "name", "text", "crc32"}
     assert row["name"] == "engine" and row["ts_ns"] > 0
     (line,) = (line for line in one.log("ALERT") if line.fields["code"] == "CRASH_LOOP")
     assert line.fields["text"] == row["text"]

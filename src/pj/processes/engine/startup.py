@@ -48,6 +48,7 @@ from pj.processes.engine.manual import ManualPosition
 from pj.processes.engine.outbox import OUTCOME_TYPES, Outbox
 from pj.processes.engine.recorded import STATE, read_history
 from pj.processes.engine.recovery import Recovered, Recovery, await_history, warm_up
+from pj.processes.engine.sendings import possibly_sent
 
 REPLAY_MISMATCH: Final = "REPLAY_MISMATCH"
 
@@ -120,7 +121,7 @@ class Startup:
     def run(self, limits: SendLimits) -> Started:
         """Return the run brought to the present (also when stopped on the way: the loop then ends at once).
 
-        ``limits`` are told what was sent before this start.
+        ``limits`` are told what was sent, or may have been, before this start.
 
         Raises RouteChanged, JournalDamaged, RecordDamaged, Locked, WriteFailed, FormatMismatch.
         """
@@ -133,9 +134,8 @@ class Startup:
         day = found.core.book.day.trade_date
         feed = TapeFeed(ctx.run_dir, ctx.instrument, ctx.settings.engine.bar_grace_s, day, ctx.quarantine)
         check_kill(self._core, ctx)
-        for line in found.lines:
-            if line.type == "SENT" and line.data["left"]:
-                limits.count(line.ts_ns, entry=line.data["key"].endswith(":ENTRY"))
+        for at_ns, entry in possibly_sent(found.lines):
+            limits.count(at_ns, entry=entry)
         broker, assumed = self._settle(found)
         self._outbox.resend()
         fresh_paper = found.fresh and ctx.route is Route.SIMULATED

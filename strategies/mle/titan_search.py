@@ -66,10 +66,7 @@ class BarChoice:
         columns = load_columns(self.path, instrument, front=self.front, snap=self.snap)
         used = columns_between(columns, self.start, self.end)
         quality = {} if inspect is None else dict(inspect(str(self.path), used))
-        tape = Tape.of(columns)
-        if self.start is None and self.end is None:
-            return tape, quality
-        return tape.between((self.start or date.min).toordinal(), (self.end or date.max).toordinal()), quality
+        return Tape.of(used), quality
 
 
 @dataclass(frozen=True, slots=True)

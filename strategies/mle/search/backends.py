@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Final, Protocol
 
-from strategies.mle.search.batches import Block, Searcher
+import numpy as np
+
+from strategies.mle.search.batches import Block, Searcher, rows_of
 from strategies.mle.search.plan import Plan
 from strategies.mle.search.space import SearchInputError, Space
 from strategies.mle.tape import Tape
@@ -33,13 +36,21 @@ class LocalBackend:
 
     def blocks(self, plan: Plan, parts: list[int]) -> Generator[tuple[int, Block], None, None]:
         """Yield each part with its results, in order."""
+        many = self._searcher.parts_at_once(plan.part_rows)
+        groups = [parts[place : place + many] for place in range(0, len(parts), many)]
         with ThreadPoolExecutor(1) as ahead:
-            waiting = [ahead.submit(self._searcher.block, plan.trials(part)) for part in parts[:1]]
-            for place, part in enumerate(parts):
-                block = waiting.pop().result()
-                if place + 1 < len(parts):
-                    waiting.append(ahead.submit(self._searcher.block, plan.trials(parts[place + 1])))
-                yield part, block
+            waiting = [ahead.submit(self._together, plan, group) for group in groups[:1]]
+            for place in range(len(groups)):
+                found = waiting.pop().result()
+                if place + 1 < len(groups):
+                    waiting.append(ahead.submit(self._together, plan, groups[place + 1]))
+                yield from found
+
+    def _together(self, plan: Plan, parts: list[int]) -> list[tuple[int, Block]]:
+        trials = [plan.trials(part) for part in parts]
+        block = self._searcher.block(np.concatenate(trials))
+        ends = np.cumsum([0, *map(len, trials)]).tolist()
+        return [(part, rows_of(block, begin, end)) for part, (begin, end) in zip(parts, pairwise(ends), strict=True)]
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from math import sqrt
 from typing import Any, Final
 
 import numpy as np
@@ -41,6 +40,7 @@ Floats = npt.NDArray[np.float64]
 
 UNIT_ROWS: Final = 512
 _POOLS_KEPT: Final = 16
+_EXACT: Final = 2.0**62
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +83,11 @@ class Searcher:
         self._swept: OrderedDict[tuple[int, int], Int32s] = OrderedDict()
         self._local = threading.local()
         self._lock = threading.Lock()
+
+    def parts_at_once(self, part_rows: int) -> int:
+        """Return how many parts of so many rows are best computed together."""
+        del part_rows
+        return 1
 
     def block(self, trials: Ints) -> Block:
         """Return what the trials come to; raises SearchInputError for one whose cents do not fit."""
@@ -171,8 +176,7 @@ class Searcher:
                 f"trial {int(batch.trials[wide])} moves more cents in a day than the search holds; lower max_qty or"
                 " risk_per_trade_usd"
             )
-        ratios = np.asarray([sharpe(days, one, two) for one, two in sums.tolist()], np.float64)
-        return Block(batch.trials, batch.places, totals, narrow, sums, high, ratios)
+        return Block(batch.trials, batch.places, totals, narrow, sums, high, sharpe_ratios(days, sums))
 
 
 def unit_of(batch: Batch, begin: int, end: int) -> Unit:
@@ -184,12 +188,32 @@ def unit_of(batch: Batch, begin: int, end: int) -> Unit:
     return Unit(batch.money[begin:end], batch.order[begin:end], batch.views[view[starts]], begins)
 
 
-def sharpe(days: int, total: int, squares: int) -> float:
-    """Return mean / standard deviation (ddof 1) of ``days`` values from their exact sums.
+def sharpe_ratios(days: int, sums: Ints) -> Floats:
+    """Return mean / standard deviation (ddof 1) of ``days`` values per row, from their exact sums and sums of squares.
 
-    0 for values that are all zero; not a number for equal values other than zero, and for fewer than two days.
+    0 for values that are all zero; not a number for equal values other than zero, and for fewer than two days. One
+    division and one square root of an exact whole number, so that every machine gives the same bits.
     """
-    spread = days * squares - total * total
-    if spread > 0:
-        return total * sqrt((days - 1) / (days * spread))
-    return 0.0 if total == 0 and days > 1 else float("nan")
+    total, squares = sums[:, 0], sums[:, 1]
+    exact = len(sums) == 0 or (days * float(squares.max()) < _EXACT and float(np.abs(total).max()) ** 2 < _EXACT)
+    wide = (total, squares) if exact else (total.astype(object), squares.astype(object))
+    spread = (days * wide[1] - wide[0] * wide[0]).astype(np.float64)
+    flat = spread <= 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.asarray(total * np.sqrt((days - 1) / (days * spread)), np.float64)
+    ratios[flat] = np.where((total[flat] == 0) & (days > 1), 0.0, np.nan)
+    return ratios
+
+
+def rows_of(block: Block, begin: int, end: int) -> Block:
+    """Return a stretch of a block's rows."""
+    rows = slice(begin, end)
+    return Block(
+        block.trials[rows],
+        block.places[rows],
+        block.totals[rows],
+        block.daily[rows],
+        block.sums[rows],
+        block.high_sums[rows],
+        block.sharpe[rows],
+    )

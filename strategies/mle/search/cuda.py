@@ -31,6 +31,7 @@ Int32s = npt.NDArray[np.int32]
 cuda: Final[Any] = numba.cuda
 _THREADS: Final = 128
 _MOST_RECLAIMS: Final = 16_000_000
+_MOST_CELLS: Final = 32_000_000
 
 
 def is_available() -> bool:
@@ -108,6 +109,10 @@ class CudaSearcher(Searcher):
     def __init__(self, space: Space, tape: Tape, threads: int | None = None) -> None:
         super().__init__(space, tape, threads)
         self._there = tuple(cuda.to_device(array) for array in self.ground)
+
+    def parts_at_once(self, part_rows: int) -> int:
+        """Return as many parts as keep a GPU busy and still leave its memory and ours bounded."""
+        return max(1, _MOST_CELLS // (part_rows * max(1, len(self.tape.days))))
 
     def trade(self, batch: Batch, daily: Ints, totals: Ints) -> None:
         """Fill ``daily`` and ``totals``, which come in zero."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from strategies.mle.compiled import STRUCTURE, daily_net_cents, reclaims, trade_
 from strategies.mle.kernels.batch import describe_reclaims
 from strategies.mle.kernels.codes import T_NET
 from strategies.mle.kernels.shared import sweep_bars
-from strategies.mle.search.batches import Searcher
+from strategies.mle.search.batches import Searcher, sharpe_ratios
 from strategies.mle.search.pools import fsm_numbers, ground_of, pool_lives
 from strategies.mle.search.space import FSM_FIELDS, POOL_FIELDS, read_space
 from strategies.mle.tape import Tape
@@ -93,6 +94,20 @@ def test_sums_and_sharpe_are_those_of_the_days() -> None:
         assert told == pytest.approx(powers, rel=1e-12, abs=1e-6)
         sd = values.std(ddof=1)
         assert found.sharpe[row] == pytest.approx(values.mean() / sd if sd else 0.0, rel=1e-12)
+
+
+def test_ratios_beyond_64_bits_are_exact_too() -> None:
+    days = 200
+    small = np.asarray([[1000, 90_000], [-7, 9], [0, 0]], np.int64)
+    huge = np.asarray([[3_000_000_000, 3_900_000_000_000_000_000]], np.int64)
+    both = sharpe_ratios(days, np.concatenate([small, huge]))
+    assert both[:3].tolist() == sharpe_ratios(days, small).tolist()
+    for (total, squares), ratio in zip(np.concatenate([small, huge]).tolist(), both.tolist(), strict=True):
+        spread = Fraction(days * squares - total * total, days * (days - 1))
+        assert ratio == pytest.approx(total / days / float(spread) ** 0.5 if spread else 0.0, rel=1e-14)
+    assert np.isnan(sharpe_ratios(200, np.asarray([[400, 800]], np.int64))[0])
+    assert np.isnan(sharpe_ratios(2, np.asarray([[10, 50]], np.int64))[0])
+    assert np.isnan(sharpe_ratios(1, np.asarray([[0, 0]], np.int64))[0])
 
 
 def test_an_empty_tape_gives_empty_rows() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final, assert_never, cast
 
-from live.broker_order import Leaving, Order, broker_reason, leaving_of, leaving_row, order_of, order_row
+from live.broker_order import UNASKED, Leaving, Order, broker_reason, leaving_of, leaving_row, order_of, order_row
 from live.broker_verdicts import Stray, Verdicts
 from live.broker_watch import TRIES, DeskRules, Watcher, watch_of
 from live.closed_trade import ClosedTrade, closed_of
@@ -317,6 +317,8 @@ class BrokerDesk:
         trade = position.booked(self.guard.trades + 1, at_ns, price, reason, money)
         self.guard.exited(trade.net_cents, at_ns)
         out.append(RecordTrade(trade))
+        if reason in UNASKED and not self.rules.places_exits:
+            self._verdicts.clear_legs(order, at_ns, out)
         self.closed = ClosedTrade.of(order, trade)
         self.order = None
         self.watcher.doubt(on=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass, field
-from typing import cast
+from typing import Final, cast
 
 from live.events import Leg, OrdersReported, WorkingOrder
 from live.execution_bridge import OrderEvent, OrderState, next_state
@@ -176,6 +176,10 @@ class Order:
         exits = self.exit_total()
         exits.add(self.left, price - self.signal.side * params.slip_ticks)
         return self.gross_cents(position, exits, params) - 2 * params.comm_side_cents * position.qty
+
+
+UNASKED: Final = frozenset({"MANUAL", "PHANTOM"})
+"""Exits that were neither ours nor our bracket's: of the bracket, nobody says what became."""
 
 
 def broker_reason(signal: Signal, price: int) -> str:

@@ -147,6 +147,12 @@ class Verdicts:
         alone = self._desk.rules.places_exits
         self._cancel(order.stem, order.signal.contract, Verdict.PARTIAL, at_ns, out, entries_only=alone)
 
+    def clear_legs(self, order: Order, at_ns: int, out: list[Command]) -> None:
+        """Cancel what may still rest of a bracket whose position left by another hand; nobody names these orders."""
+        text = f"position of {order.key} left by another hand; its stop and target may still work and are cancelled"
+        out.append(RaiseAlarm(Verdict.ORPHAN_ORDERS.value, text, at_ns))
+        self._cancel(order.stem, order.signal.contract, Verdict.ORPHAN_ORDERS, at_ns, out)
+
     def reverse(self, stem: str, contract: str, signed: int, at_ns: int, out: list[Command]) -> None:
         """Take an exit fill beyond what was held (both legs of a bracket): flatten at market, KILL (pj1 S8)."""
         text = f"exits of {stem.rstrip(':')} filled {signed:+d} beyond the position; flattened at market"

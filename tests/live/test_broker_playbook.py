@@ -264,7 +264,7 @@ def test_a_position_that_vanished_is_booked_at_its_stop_and_said_to_be_estimated
     assert stage.step(PositionReported(0, T0 + 20 * NS_PER_S)) == []
     assert stage.step(PositionReported(0, T0 + 25 * NS_PER_S)) == []
     said = stage.step(PositionReported(0, T0 + 31 * NS_PER_S))
-    assert names(said) == ["RaiseAlarm", "RecordTrade"]
+    assert names(said) == ["RaiseAlarm", "RecordTrade", "RaiseAlarm", "CancelOrders"]
     (trade,) = stage.trades()
     assert (trade.exit_reason, trade.exit_price_ticks) == ("PHANTOM", 885)
     assert "ESTIMATED" in getattr(said[0], "text", "")
@@ -277,6 +277,16 @@ def test_a_position_that_vanished_is_booked_at_its_stop_and_said_to_be_estimated
     assert stage.engine.desk.doubt == "UNVERIFIED"
     stage.step(PositionReported(0, T0 + 45 * NS_PER_S))
     assert stage.engine.desk.doubt == ""
+
+
+@pytest.mark.parametrize(("price", "cancels"), [(890, 1), (886, 0), (958, 0)])
+def test_the_legs_of_a_position_closed_by_hand_are_cancelled(price: int, cancels: int) -> None:
+    # The service names no orders: a stop or target that stays would open a position of its own when it is reached.
+    stage = opened()
+    said = stage.step(fill(5, price, T0 + 20 * NS_PER_S, "e2", -1))
+    found = [one for one in said if isinstance(one, CancelOrders)]
+    assert len(found) == cancels
+    assert [one.contract for one in found] == [stage.engine.desk.contract] * cancels
 
 
 def test_a_report_that_agrees_ends_the_suspicion() -> None:

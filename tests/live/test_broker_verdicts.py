@@ -336,3 +336,13 @@ def test_fills_of_an_older_order_are_never_booked_on_the_living_one(rules: dict[
     assert stage.engine.position is not None
     assert (stage.engine.position.qty, stage.engine.position.entry_price) == (5, 911)
     assert stage.trades() == []
+
+
+def test_a_route_that_shows_our_orders_cancels_the_legs_it_sees_after_a_close_by_hand() -> None:
+    stage = opened()
+    said = stage.fill(5, 890, 20, "", -1)
+    assert of(said, CancelOrders) == []
+    stage.held(0, 21)
+    stage.shown(22, *bracket(5))
+    assert len(of(stage.shown(23, *bracket(5)), CancelOrders)) == 1
+    assert stage.codes()[-1] == "ORPHAN_ORDERS"

@@ -24,7 +24,7 @@ def slow(daily: np.ndarray, blocks: int) -> tuple[list[int], list[float], list[f
         for half in (picked, [b for b in range(blocks) if b not in picked]):
             rows = daily[np.concatenate([parts[b] for b in half])].astype(float)
             mean, sd = rows.mean(axis=0), rows.std(axis=0, ddof=1)
-            still = np.where(mean == 0.0, 0.0, np.sign(mean) * inf)
+            still = np.select([mean > 0.0, mean < 0.0], [inf, -inf], 0.0)
             halves.append(np.where(sd > 0.0, mean / np.where(sd > 0.0, sd, 1.0), still))
         best = int(np.argmax(halves[0]))
         less, same = (halves[1] < halves[1][best]).sum(), np.isclose(halves[1], halves[1][best], rtol=1e-12).sum()

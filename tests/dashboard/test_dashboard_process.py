@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from scene import RUN_NS, write_scene
 
 from live.market import INSTRUMENTS
+from pj.channels.alerts import Alert, open_alerts, raise_alert
 from pj.channels.control import ControlCommand, ControlFile
 from pj.channels.rundir import RunDir
 from pj.channels.stats import read_stats
@@ -128,6 +129,7 @@ def test_keys_on_a_terminal(folder: RunDir) -> None:
     import pty
     import termios
 
+    raise_alert(folder.alerts, Alert(1, "NAKED", "engine", "no stop stands"))
     controller, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (24, 80))
     before = termios.tcgetattr(terminal)
@@ -148,6 +150,7 @@ def test_keys_on_a_terminal(folder: RunDir) -> None:
     try:
         wait_for(lambda: sees("25,001.25"))
         assert sees("\x1b[?1049h")
+        wait_for(lambda: sees("1 ALERT: NAKED"))
         os.write(controller, b"h")
         wait_for(lambda: commands() == ["halt"])
         assert halts(folder) == ("halt (by dashboard)",)
@@ -160,6 +163,11 @@ def test_keys_on_a_terminal(folder: RunDir) -> None:
         assert commands() == ["halt"]
         os.write(controller, b"r")
         wait_for(lambda: commands() == ["halt", "resume"])
+        raise_alert(folder.alerts, Alert(2, "LATE_TICKS", "engine", "raised after the key"))
+        assert open_alerts(folder.alerts).count == 2, "it is seen once the Sentinel has resumed, not before"
+        (*_, asked) = ControlFile(folder.control).rows()
+        ControlFile(folder.control).answer(asked.id, ok=True, text="released", ts_ns=2)
+        wait_for(lambda: [alert.code for alert in open_alerts(folder.alerts).alerts] == ["LATE_TICKS"])
         os.write(controller, b"q")
         wait_for(lambda: sees("\x1b[?1049l"))
         assert process.wait(5) == 0

@@ -15,6 +15,7 @@ from rich.text import Text
 sys.path.insert(0, str(Path(__file__).parent))
 from scene import ENGINE, RUN_NS, scene, view
 
+from pj.channels.alerts import Alert, OpenAlerts
 from pj.dashboard import words
 from pj.dashboard.app import picture, text
 from pj.dashboard.audit import TickCount
@@ -244,3 +245,22 @@ def test_money_and_limits() -> None:
     assert words.price("25000.125").plain == "25,000.125"
     assert RUN_NS
     assert ENGINE["mode"] == "LIVE"
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
+def test_open_alerts_stand_before_everything_else(size: tuple[int, int]) -> None:
+    told = tuple(Alert(RUN_NS + n, code, "engine", f"number {n}") for n, code in enumerate(("LATE_TICKS", "NAKED")))
+    lines = text(scene(alerts=OpenAlerts(told, 3, 1000)), size).split("\n")
+    assert lines[1].startswith("3 ALERTS: NAKED; RUNNING")
+    events = lines[next(n for n, line in enumerate(lines) if line.startswith("-- Last events")) + 1 :]
+    assert events[0].startswith("alert     04-15 09:31 ET NAKED: number 1"), "the newest first"
+    assert any(line.startswith("engine    ") for line in events), "alerts do not push out what happens now"
+    assert any(line.startswith("sentinel  ") for line in events) or size == (80, 24)
+    one = text(scene(alerts=OpenAlerts(told[:1], 1, 1000), killed="news"), size)
+    assert "1 ALERT: LATE_TICKS; HALTED: news" in one
+
+
+def test_an_alert_that_asks_for_nothing_at_once_is_no_alarm_colour() -> None:
+    look, act = (OpenAlerts((Alert(1, code, "engine", ""),), 1, 1) for code in ("LATE_TICKS", "NAKED"))
+    styles = [str(frame_lines(scene(alerts=alerts), 80, 24)[1].spans[0].style) for alerts in (look, act)]
+    assert styles == [words.DOUBT, words.BAD]

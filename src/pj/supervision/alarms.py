@@ -99,7 +99,7 @@ class AlarmWatch:
             return
         if self.now_s() >= self._days_due_s:
             self._days_due_s = self.now_s() + DAYS_EVERY_S
-            later = [day for day in self._days() if day > self._day]
+            later = self._days(after=self._day)
             if later and not self._take_chunk(self._day):  # its writer ended this file before it began the later one
                 self._begin(later[0])
 
@@ -113,8 +113,8 @@ class AlarmWatch:
         if kept:
             self._begin(kept[0])
 
-    def _days(self) -> list[date]:
-        return [day for day in self.folder.days() if self.folder.day(day).journal.exists()]
+    def _days(self, after: date = date.min) -> list[date]:
+        return [day for day in self.folder.days() if day > after and self.folder.day(day).journal.exists()]
 
     def _marked(self) -> date | None:
         data = read_replaced(self.mark)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from live.params import Params
+from strategies.mle.audit.arrays import share_out
 from strategies.mle.audit.chance import below, stream, word
 from strategies.mle.audit.market import Market
 from strategies.mle.kernels.jit import compiled
@@ -40,10 +41,14 @@ def placebo(market: Market, params: Params, rows: Rows, runs: int = RUNS, seed: 
     """Return the placebo runs over the given rows (days) of the tape; run k is stream k of the seed."""
     pools = market.pools(params)
     real = int(market.daily(params)[rows].sum())
-    nets = []
-    for run in range(runs):
-        moved = market.shifted_daily(params, level_shifts(seed, run, pools, params))
-        nets.append(int(moved[rows].sum()))
+    nets = [0] * runs
+
+    def work(first: int, last: int) -> None:
+        for run in range(first, last):
+            moved = market.shifted_daily(params, level_shifts(seed, run, pools, params))
+            nets[run] = int(moved[rows].sum())
+
+    share_out(work, runs)
     reached = sum(net >= real for net in nets)
     return Placebo(tuple(nets), real, (1 + reached) / (1 + runs))
 

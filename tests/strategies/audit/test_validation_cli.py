@@ -64,6 +64,10 @@ def test_a_real_run_fails_made_up_prices_in_words_json_and_html(made: Path) -> N
     tree = verdict(made / "judged")
     assert tree["verdict"] == "FAIL" and len(tree["criteria"]) == 12
     assert [one["id"] for one in tree["criteria"] if one["status"] == "undecidable"] == ["hold_trades"]
+    judged_net = tree["facts"]["fit_net_cents"] + tree["facts"]["hold_net_cents"]
+    assert (
+        tree["beside"]["placebo"]["real_net_cents"] == judged_net == tree["beside"]["cost_stress"][0]["total_net_cents"]
+    )
     for one in tree["criteria"]:
         assert one["id"] in words.stdout and one["reason"] in words.stdout
     page = (made / "judged" / "report.html").read_text("utf-8")

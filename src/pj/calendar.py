@@ -8,12 +8,12 @@ Beyond the days that the file covers the calendar answers closed, CALENDAR_HORIZ
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
 import sys
 import time
+import zlib
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ class Sessions:
         """Return the schedule from the file's JSON; raise ValueError, KeyError or TypeError when malformed."""
         if tree["format"] != FORMAT:
             raise ValueError(f"format {tree['format']} is not {FORMAT}")
-        if tree["sha256"] != _sum(tree):
+        if tree["crc32"] != _sum(tree):
             raise ValueError("its checksum does not fit: it was changed since it was written")
         rows = tuple(
             Session(date.fromisoformat(row["date"]), int(row["open_ns"]), int(row["close_ns"]), bool(row["early"]))
@@ -113,7 +113,7 @@ class Sessions:
                 for s in self.sessions
             ],
         }
-        return tree | {"sha256": _sum(tree)}
+        return tree | {"crc32": _sum(tree)}
 
     def covers(self, ns: int) -> bool:
         """Tell whether the schedule knows about this moment."""
@@ -296,9 +296,9 @@ def ensure_sessions(path: Path, around_ns: int, overrides: Path | None = None) -
 
 
 def _sum(tree: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of the schedule's JSON without the sum itself."""
-    rest = {name: value for name, value in tree.items() if name != "sha256"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+    """Return the CRC-32 of the schedule's JSON without the sum itself."""
+    rest = {name: value for name, value in tree.items() if name != "crc32"}
+    return f"{zlib.crc32(json.dumps(rest, sort_keys=True).encode()):08x}"
 
 
 def write_sessions(path: Path, sessions: Sessions) -> None:

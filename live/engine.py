@@ -344,6 +344,8 @@ class Engine:
         self._pass_clock(at_ns, out)
 
     def _pass_clock(self, now_ns: int, out: list[Command]) -> None:
+        if self.mode is Mode.MISSED and self.desk.leaving is not None:
+            return  # minutes that went by unseen: no exit could be answered in them, so none of its tries is used up
         if self.desk.busy:
             self.desk.manage(now_ns, minute_of_day(now_ns), trade_ordinal(now_ns), self._contract or "", out)
         elif self.desk.watcher.now.sighting is not None:

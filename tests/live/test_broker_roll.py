@@ -16,6 +16,8 @@ from live.events import (
     BarClosed,
     ExecutionReported,
     Leg,
+    Mode,
+    ModeChanged,
     OrderAcked,
     OrdersReported,
     OrderUnknown,
@@ -257,3 +259,17 @@ def test_a_lost_entry_is_not_explained_by_another_month() -> None:
     assert stage.engine.desk.order is None
     assert "explains" in [one.text for one in stage.out if isinstance(one, RaiseAlarm)][-1]
     assert stage.engine.stance[0] is Stance.HALTED
+
+
+def test_minutes_that_went_by_unseen_use_up_no_try_of_an_exit() -> None:
+    stage = rolled()
+    assert len(of(stage.out, ClosePosition)) == 1
+    stage.engine.step(ModeChanged(Mode.MISSED))
+    for number in range(1, 30):
+        stage.out += stage.engine.step(BarClosed(replace(ROLLED, ts_ns=ROLLED.ts_ns + number * NS_PER_MIN)))
+    assert len(of(stage.out, ClosePosition)) == 1
+    assert "EXIT_STUCK" not in stage.codes()
+    stage.engine.step(ModeChanged(Mode.LIVE))
+    said = stage.held(5, AFTER_ROLL_S + 30 * 60)
+    assert [one.reason for one in of(said, ClosePosition)] == ["DAY_ROLL"]
+    assert stage.engine.stance[0] is not Stance.HALTED

@@ -79,6 +79,7 @@ class Account:
         self.orders: dict[int, Working] = {}
         self.fills: list[Fill] = []
         self.ended: list[Working] = []
+        self.reopening: Callable[[int], int] = lambda _now_ns: 0
         self._last_id = 0
 
     def price_of(self, contract: str) -> int:
@@ -232,6 +233,11 @@ class Account:
     def _fill(self, order: Working, qty: int, price: int) -> None:
         qty = min(qty, order.qty)
         if order.ended or qty <= 0:
+            return
+        opens_ns = self.reopening(self._scheduler.now)
+        if opens_ns:  # in the break nothing trades; what waits fills when the market opens again
+            at_ns = opens_ns + int(self._rng.uniform(0.05, 3) * 1e9)
+            self._scheduler.at(at_ns, lambda: self._fill(order, qty, self.price_of(order.contract) + order.side))
             return
         order.qty -= qty
         order.filled += qty

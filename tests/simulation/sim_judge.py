@@ -17,6 +17,7 @@ from live.broker_order import order_row
 from live.engine import Engine, Route
 from live.execution_bridge import key_of_ref
 from live.market import NS_PER_S
+from live.trading_day import trade_ordinal
 from pj.channels.journal import JournalDamaged, JournalLine, read_journal, verify_run
 from pj.channels.switches import entry_forbidden
 from pj.processes.engine.recorded import read_day, replay
@@ -54,6 +55,7 @@ class Judge:
         self.doubted_ns = 0
         self.contracts: dict[str, str] = {}
         self.lines: list[JournalLine] = []
+        self.lines_by_day: dict[int, list[JournalLine]] = {}
         self._failed_ends = 0
 
     def fail(self, sentence: str) -> None:
@@ -139,7 +141,11 @@ class Judge:
         recent = sum(at > now - HOUR_NS for at in self.entries.values())
         if recent >= params.max_orders_hour:
             self.fail(f"entry {key} is number {recent + 1} within an hour, the limit is {params.max_orders_hour}")
-        filled = {fill.key for fill in world.account.fills if fill.leg == ENTRY and fill.at_ns < now - SEEN_NS}
+        filled = {
+            fill.key
+            for fill in world.account.fills
+            if fill.leg == ENTRY and fill.at_ns < now - SEEN_NS and self._of_today(fill.key)
+        }
         if not world.blind and len(filled) >= params.max_trades_day:
             self.fail(f"entry {key} follows {len(filled)} trades of the day, the limit is {params.max_trades_day}")
         money = self._realised_cents(now - SEEN_NS)
@@ -167,10 +173,15 @@ class Judge:
     def _realised_cents(self, until_ns: int) -> int:
         """Return what our closed round trips brought by the broker's own fills."""
         total = 0
-        for qty, value, count, mine in self._trips(until_ns).values():
-            if qty == 0 and mine:
+        for stem, (qty, value, count, mine) in self._trips(until_ns).items():
+            if qty == 0 and mine and self._of_today(stem + ":ENTRY"):
                 total += -value * self.world.params.tick_cents - count * self.world.params.comm_side_cents
         return total
+
+    def _of_today(self, key: str) -> bool:
+        """Tell whether an entry was decided on the running trade date."""
+        signal_ns = int(key.rpartition("@")[2].partition(":")[0]) * S
+        return trade_ordinal(signal_ns) == trade_ordinal(self.world.scheduler.now)
 
     def _trips(self, until_ns: int) -> dict[str, tuple[int, int, int, bool]]:
         """Return (net quantity, net value, contracts, all ours) of the fills by the stem of their key."""
@@ -269,21 +280,51 @@ class Judge:
             self._money_agrees(lines, alarms)
         if not mismatch:
             self._replays(shell.engine)
+        if not mismatch:
+            self._day_adds_up(shell.engine)
         self._is_bounded(shell.engine)
+
+    def _day_adds_up(self, engine: Engine) -> None:
+        """Compare the day's counters with the day's own journal: it begins where the trade date turned."""
+        day = trade_ordinal(engine.last_bar_ns)
+        lines = self._lines_since_the_turn(day)
+        kinds = {"TRADE", "TRADE_CORRECTED"}
+        money = [line for line in lines if line.type in kinds and line.data.get("counts", True)]
+        cents = sum(round(float(line.data["net_usd"]) * 100) for line in money)
+        if engine.guard.net_cents != cents:
+            self.fail(f"the day's net is {engine.guard.net_cents} cents, its journal adds up to {cents}")
+        if bool(engine.guard.locked) != any(line.type == "LOCK" for line in lines):
+            self.fail(f"the day's lock is {engine.guard.locked!r}, its journal says otherwise")
+        order = engine.desk.order
+        shell = self.world.shell
+        alarms = Counter(str(line.data.get("code")) for line in self.lines if line.type == "ALARM")
+        if order is not None and order.signal.ordinal != day and not self._stopped(shell, alarms):
+            self.fail(f"{order.key} lives on in the next trade date")
 
     def _paper_stays_inside(self, lines: list[JournalLine]) -> None:
         """Fail when paper intended or sent anything, or booked more trades than the day allows."""
         if self.left or any(line.type in {"INTENT", "SENT"} for line in lines):
             self.fail("the paper route had something to send")
         booked = [line for line in lines if line.type == "TRADE"]
-        if len(booked) > self.world.params.max_trades_day:
-            self.fail(f"paper booked {len(booked)} trades, the limit is {self.world.params.max_trades_day}")
+        most = max(Counter(str(line.data["trade_date"]) for line in booked).values(), default=0)
+        if most > self.world.params.max_trades_day:
+            self.fail(f"paper booked {most} trades of one day, the limit is {self.world.params.max_trades_day}")
         if len({line.data["trade_id"] for line in booked}) != len(booked):
             self.fail("a paper trade was booked twice")
 
+    def _lines_since_the_turn(self, day: int) -> list[JournalLine]:
+        """Return the day's lines from the bar on that turned the engine's day: an edge without a trade is none."""
+        world, lines = self.world, self.lines_by_day.get(day, [])
+        if not world.plan.turn or day == min(self.lines_by_day):
+            return lines
+        recorded = read_day(world.run_dir, world.run_dir.day_at(world.clock.now_ns()).trade_date, world.bridge.prices)
+        real = next((count for count, bar in enumerate(recorded.bars, 1) if bar.volume), len(recorded.bars) + 1)
+        return [line for line in lines if int(line.data["after_bar"]) >= real]
+
     def _lines(self) -> list[JournalLine]:
         run = self.world.run_dir
-        return [line for day in run.days() for line in read_journal(run.day(day).journal)]
+        self.lines_by_day = {day.toordinal(): read_journal(run.day(day).journal) for day in run.days()}
+        return [line for lines in self.lines_by_day.values() for line in lines]
 
     def _stopped(self, shell: Any, alarms: Counter[str]) -> bool:
         """Tell whether the engine says that it is in doubt or halted, and has told somebody."""
@@ -345,7 +386,7 @@ class Judge:
         """Tell whether an exit left, or, where exits are owed on suspicion, another of its trade stands for it."""
         stem = key.rpartition(":")[0]
         others = any(one.startswith(stem + ":EXIT") for one in self.left)
-        return key in self.left or (self.world.blind and others)
+        return key in self.left or ((self.world.blind or bool(self.world.plan.turn)) and others)
 
     def _money_agrees(self, lines: list[JournalLine], alarms: Counter[str]) -> None:
         """Compare the booked trades with the broker's fills, where nothing was estimated."""

@@ -14,9 +14,9 @@ from typing import Any
 from sim_webhook import FAULTS
 
 from live.market import NS_PER_MIN, NS_PER_S, Bar
-from live.trading_day import at_minute_ns
+from live.trading_day import CLOSE_M, MINUTES_PER_DAY, at_minute_ns, day_start_ns, minute_of_day
 
-DAY = date(2026, 4, 15)
+DAY, NEXT_DAY = date(2026, 4, 15), date(2026, 4, 16)
 CONTRACT, NEXT_CONTRACT = "MNQM6", "MNQU6"
 HISTORY_MIN = 45
 CALM_MIN = 16
@@ -27,7 +27,11 @@ KINDS = (
 )  # fmt: skip
 MORE_KINDS = ("servers", "ride", "usurp")
 """Kinds that came later: drawn by themselves, so that the seeds of before still tell the same stories."""
-ALL_KINDS = (*KINDS, *MORE_KINDS)
+TURN = "turn"
+TURN_SHARE = 0.08
+"""Seeds that live through a turn of the trade date have a day of their own, so they are drawn apart from all others."""
+TURN_WAYS = ("through", "asleep", "blind", "restart")
+ALL_KINDS = (*KINDS, *MORE_KINDS, TURN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class Plan:
     deaths: list[Death]
     timed: list[tuple[float, str]]
     webhook: dict[str, float] = field(default_factory=dict)
+    turn: str = ""
 
     @property
     def calm_ns(self) -> int:
@@ -71,15 +76,24 @@ def draw_plan(seed: int, keep: frozenset[str] | None = None) -> Plan:
     drawn = frozenset(kind for kind in KINDS if rng.random() < share)
     more = rng_of(seed, "more kinds")
     drawn |= frozenset(kind for kind in MORE_KINDS if more.random() < share)
+    turning = rng_of(seed, TURN)
+    drawn |= {TURN} if turning.random() < TURN_SHARE else frozenset()
     kinds = drawn if keep is None else drawn & keep
     params = draw_params(rng)
     minutes = rng.choice((40, 50, 60))
     start_ns = at_minute_ns(DAY, rng.choice((840, 960, 1100)))
+    turn = ""
+    if TURN in kinds:
+        before, after = turning.choice((14, 20, 26)), turning.choice((28, 36))
+        start_ns, minutes = at_minute_ns(DAY, CLOSE_M - before), before + MINUTES_PER_DAY - CLOSE_M + after
+        turn = turning.choice(TURN_WAYS)
+        params |= {"flat_at": turning.choice(("16:55", "17:00")), "max_hold_min": turning.choice((4, 12))}
+        params |= {"max_trades_day": turning.choice((2, 4)), "max_daily_loss_usd": turning.choice((35, 60, 200))}
     bars = draw_bars(rng_of(seed, "market"), start_ns, minutes)
     chances = rng_of(seed, "chances")
     webhook = {fault: chances.choice((0.0, 0.0, 0.1, 0.4)) for fault in FAULTS} if "webhook" in kinds else {}
     deaths, timed = draw_deaths(seed, kinds), draw_timed(seed, kinds, minutes)
-    return Plan(seed, kinds, params, start_ns, minutes, bars, deaths, timed, webhook)
+    return Plan(seed, kinds, params, start_ns, minutes, bars, deaths, timed, webhook, turn)
 
 
 def draw_params(rng: random.Random) -> dict[str, Any]:
@@ -114,6 +128,8 @@ def draw_bars(rng: random.Random, start_ns: int, minutes: int) -> list[Bar]:
     scale = rng.choice((6, 10, 16))
     for minute in range(-HISTORY_MIN, minutes):
         ts_ns = start_ns + minute * NS_PER_MIN
+        if minute_of_day(ts_ns) >= CLOSE_M:
+            continue  # the break
         if minute >= minutes - CALM_MIN:
             bars.append(Bar(ts_ns, price, price, price, price, 4, CONTRACT))
             continue
@@ -158,6 +174,12 @@ def path_of(bar: Bar) -> list[tuple[float, int]]:
     """Return (second of the minute, price) of the trades that make this bar."""
     far, near = (bar.low_ticks, bar.high_ticks) if bar.close_ticks > bar.open_ticks else (bar.high_ticks, bar.low_ticks)
     return [(2.0, bar.open_ticks), (14.0, far), (26.0, near), (38.0, bar.close_ticks)]
+
+
+def reopening_ns(now_ns: int) -> int:
+    """Return when the market opens again while it is in the daily break, else 0."""
+    turn_ns = day_start_ns(NEXT_DAY)
+    return turn_ns if turn_ns - (MINUTES_PER_DAY - CLOSE_M) * NS_PER_MIN <= now_ns < turn_ns else 0
 
 
 def seconds(ns: int) -> float:

@@ -20,13 +20,24 @@ from sim_bridge import Bridge
 from sim_disk import Crash, SimDisk
 from sim_install import Installation, Log
 from sim_judge import Judge
-from sim_plan import CONTRACT, DAY, HISTORY_MIN, NEXT_CONTRACT, Death, draw_plan, path_of, rng_of
+from sim_plan import (
+    CONTRACT,
+    DAY,
+    HISTORY_MIN,
+    NEXT_CONTRACT,
+    NEXT_DAY,
+    Death,
+    draw_plan,
+    path_of,
+    reopening_ns,
+    rng_of,
+)
 from sim_time import Batons, S, Scheduler, SimClock
 from sim_webhook import NORMAL, Webhook
 
 from live.market import INSTRUMENTS, NS_PER_MIN, TickKind
 from live.params import Params
-from live.trading_day import at_minute_ns, day_start_ns
+from live.trading_day import CLOSE_M, at_minute_ns, day_start_ns
 from pj.calendar import Session, Sessions
 from pj.channels.csvlog import write_rows
 from pj.channels.fence import GrantFailed, grant
@@ -94,6 +105,9 @@ class World:
         self._doomed = ""
         self._pause_ns = 0
         self.contract, self.rolled_ns = CONTRACT, 0
+        self._asleep_ns = 0
+        self.account.reopening = reopening_ns if self.plan.turn else lambda _now_ns: 0
+        self._turns = rng_of(seed, "the turn")
         self._usurpers = rng_of(seed, "usurpers") if "usurp" in self.plan.kinds else None
         self._last_data = b""
         self.disk.before, self.disk.after, self.disk.torn_write = self._before, self._after, self._torn
@@ -134,6 +148,8 @@ class World:
                 self.scheduler.at(end_ns, self._stop)
                 while self.scheduler.now < end_ns and not self.judge.hopeless:
                     self._life()
+                    if self._asleep_ns > self.scheduler.now:
+                        self.scheduler.run(self._asleep_ns, lambda: False)
                     if self.scheduler.now < end_ns:
                         self.scheduler.run(
                             min(end_ns, self.scheduler.now + int(self.rng.uniform(0.1, 6) * S)), lambda: False
@@ -341,11 +357,16 @@ class World:
         self.bridge.contract = CONTRACT
         self.account.gaps[NEXT_CONTRACT] = rng_of(self.seed, "gap").choice((0, -300, 300))
         self.bridge.start()
-        for place, bar in enumerate(self.plan.bars[HISTORY_MIN:]):
+        if self.plan.turn:
+            self._schedule_turn()
+        bars = {bar.ts_ns: bar for bar in self.plan.bars[HISTORY_MIN:]}
+        for place in range(self.plan.minutes):
             start = self.plan.start_ns + place * NS_PER_MIN
-            for second, price in path_of(bar):
+            bar = bars.get(start)
+            for second, price in path_of(bar) if bar is not None else []:
                 self.scheduler.at(start + int(second * S), partial(self._trade, price))
-            self.scheduler.at(start + int(57.5 * S), partial(self._quote, bar.close_ticks))
+            if bar is not None:
+                self.scheduler.at(start + int(57.5 * S), partial(self._quote, bar.close_ticks))
             for second in PULSES_S:
                 self.scheduler.at(start + int(second * S), self.bridge.pulse)
             for second in range(3, 60, EXECUTIONS_EVERY_S):
@@ -357,6 +378,47 @@ class World:
             for second in range(5, self.plan.minutes * 60, STATED_EVERY_S):
                 self.scheduler.at(self.plan.start_ns + second * S, self._state)
         self._manners(self.plan.kinds)
+
+    def _schedule_turn(self) -> None:
+        """Let the way of this seed through the break begin as soon as something is open before it, or at its brink."""
+        close_ns = at_minute_ns(DAY, CLOSE_M)
+        self.scheduler.at(day_start_ns(NEXT_DAY) + 20 * S, self._bring_history)
+        match self.plan.turn:
+            case "asleep" | "blind":
+                begin_ns = close_ns - int(self._turns.uniform(60, 720) * S)
+                self.scheduler.at(begin_ns, partial(self._before_the_break, close_ns))
+            case "restart":
+                for second in (-20, 1700, 3599, 3600 + self._turns.uniform(0.5, 130)):
+                    if self._turns.random() < 0.6:
+                        self.scheduler.at(close_ns + int(second * S), partial(self._happen, "crash"))
+            case _:
+                pass
+
+    def _before_the_break(self, close_ns: int) -> None:
+        """Wait for a position or a working entry, then let engine or sight be gone until the market is open again."""
+        busy = self.account.held() or self.account.working()
+        if not busy and self.scheduler.now < close_ns - 40 * S:
+            self.scheduler.after(2.0, partial(self._before_the_break, close_ns))
+            return
+        after_s = self._turns.choice((-1500.0, self._turns.uniform(-2, 30), self._turns.uniform(30, 240)))
+        back_ns = day_start_ns(NEXT_DAY) + int(after_s * S)
+        self.log(f"{self.plan.turn} over the break, the account holds {self.account.held():+d}")
+        if self.plan.turn == "asleep":
+            self._asleep_ns = back_ns
+            self._happen("crash")
+        else:
+            self.bridge.disconnect((back_ns - self.scheduler.now) / S)
+
+    def _bring_history(self) -> None:
+        """Be the session that fetches the new day's history at the turn: the minutes of the day before it."""
+        past = [bar for bar in self.plan.bars if bar.ts_ns < day_start_ns(NEXT_DAY)]
+        rows = [history_row(bar, PriceText(MNQ)) for bar in past]
+        day = self.run_dir.day(NEXT_DAY)
+        if self.bridge.alive and not day.history.exists():
+            with contextlib.suppress(WriteFailed, OSError, Crash), self.disk.acting(self.bridge.owner):
+                write_rows(day.create().history, HISTORY_COLUMNS, rows)
+        else:
+            self.scheduler.after(5.0, self._bring_history)
 
     def _manners(self, kinds: frozenset[str]) -> None:
         chance = rng_of(self.seed, "manners").choice((0.1, 0.3, 0.7))
@@ -499,8 +561,9 @@ class World:
 
     def _furnish(self) -> None:
         """Write the schedule and the history that the run begins with."""
-        day = Session(DAY, day_start_ns(DAY), at_minute_ns(DAY, 1380))
-        tree = Sessions((day,), DAY, DAY).to_json()
+        days = (DAY, NEXT_DAY) if self.plan.turn else (DAY,)
+        rows_ = tuple(Session(day, day_start_ns(day), at_minute_ns(day, CLOSE_M)) for day in days)
+        tree = Sessions(rows_, days[0], days[-1]).to_json()
         self.disk.put(str(self.run_dir.session_file), json.dumps(tree).encode())
         prices = PriceText(MNQ)
         rows = (history_row(bar, prices) for bar in self.plan.bars[:HISTORY_MIN])

@@ -141,8 +141,9 @@ class Startup:
         fresh_paper = found.fresh and ctx.route is Route.SIMULATED
         self._await_history(fresh=found.fresh)
         if found.fresh and not self._stopped:
+            last_ns = found.taken[-1].ts_ns if found.taken else -1  # of the day before, where an end cut the turn short
             warm_up(self._core, self._history, ctx.warm_mode, self._breathe)
-            found.taken += self._history
+            found.taken += [bar for bar in self._history if bar.ts_ns > last_ns]
         feed.resume(found.taken, day)
         self._catch_up(feed, Mode.REHEARSED if fresh_paper else Mode.MISSED)
         fault = REPLAY_MISMATCH if found.faults else ""

@@ -140,7 +140,6 @@ def _work(tape: Tape, params: Params, shift: Ints) -> Work:
         events=np.empty((4 * pools, c.V_COLUMNS), np.int64),
         reclaims=np.empty((min(pools, bars) + 1, c.Q_COLUMNS), np.int64),
         sessions=session_table(params),
-        active=np.zeros(len(params.sessions) + 1, np.int64),
         defined=np.empty(living, np.int64),
         swept=np.empty(living, np.int64),
         spare=np.empty(living, np.int64),
@@ -148,6 +147,9 @@ def _work(tape: Tape, params: Params, shift: Ints) -> Work:
         highs=np.zeros((_DAY_BARS // span + 2, c.V_PIVOT_COLUMNS), np.int64),
         lows=np.zeros((_DAY_BARS // span + 2, c.V_PIVOT_COLUMNS), np.int64),
         counts=counts,
+        flags=np.empty(bars, np.uint8),
+        tops=np.empty(bars, np.int32),
+        other_tops=np.empty(bars, np.int32),
         shift=shift,
     )
 

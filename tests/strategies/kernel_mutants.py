@@ -26,8 +26,8 @@ _FLAT = "    if minute >= flat_m:\n        return c.R_FLAT\n"
 _TIME = "    if held_s >= hold_s:\n        return c.R_TIME\n"
 _STOP = "    if low_m <= stop_m:\n        return c.R_STOP\n"
 _TARGET = "    if high_m >= target_m + through:\n        return c.R_TARGET\n"
-_HIGHS = "add_pivot_bar(work.highs, highs, 1, i, first, n):\n            confirm(work, bars, rules, i, -1)"
-_LOWS = "add_pivot_bar(work.lows, lows, -1, i, first, n):\n            confirm(work, bars, rules, i, 1)"
+_HIGHS = "        if flag & c.F_HIGH:\n            confirm(work, bars, rules, i, -1)\n"
+_LOWS = "        if flag & c.F_LOW:\n            confirm(work, bars, rules, i, 1)\n"
 _EXPIRY = "pools[pool, c.P_EXPIRES]:\n"
 
 #: name: (file, text that stands in it once, what stands there instead)
@@ -79,32 +79,49 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
     "a touched target fills": ("scalars", "high_m >= target_m + through", "high_m >= target_m"),
     "the open loss forgets the slip": ("scalars", "((ticks - slip) *", "(ticks *"),
     "the open loss forgets the cost": ("scalars", "tick_cents - 2 * comm) * qty", "tick_cents) * qty"),
-    "a new contract keeps the pools": ("structure", "rolled = i > 0 and contracts[i] != contract", "rolled = False"),
+    "a roll is none": ("structure", "rolled = i > 0 and bars.contract[i] != bars.contract[i - 1]", "rolled = False"),
+    "a roll goes unseen": ("pivots", " & (bars.contract[i] == bars.contract[i - 1])", ""),
     "a roll names the day": ("structure", "c.R_ROLL if rolled else c.R_EXPIRED", "c.R_EXPIRED"),
     "PD over a roll": ("structure", "i > 0 and not rolled and rules", "i > 0 and rules"),
-    "PD of a short day": ("structure", "seen >= rules[c.N_MIN_PREV]", "seen > rules[c.N_MIN_PREV]"),
-    "PDL before PDH": ("structure", "c.K_PD, -1, high, when", "c.K_PD, 1, low, when"),
-    "windows stay closed": ("structure", "            sessions[place, c.W_CLOSED] = 0\n", "            pass\n"),
-    "ranges live over a roll": ("structure", "        sessions[place, c.W_COUNT] = 0\n", ""),
-    "pivots live over a roll": ("structure", "        head[0, c.HEAD_CANDIDATE] = -1\n", ""),
-    "mates live over a roll": ("structure", "        head[0, c.HEAD_COUNT] = 0\n", "        pass\n"),
-    "sessions close a minute late": ("structure", "row[c.W_END] <= m", "row[c.W_END] < m"),
-    "sessions open a minute late": ("structure", "row[c.W_START] <= m", "row[c.W_START] < m"),
-    "half full is not full": ("structure", "row[c.W_COUNT] >= row[c.W_NEEDED]", "row[c.W_COUNT] > row[c.W_NEEDED]"),
+    "PD of a short day": ("structure", "i - first >= rules[c.N_MIN_PREV]", "i - first > rules[c.N_MIN_PREV]"),
+    "PDL for PDH": (
+        "structure",
+        "c.K_PD, -1, _top(bars.high, 1, first, i)",
+        "c.K_PD, 1, -_top(bars.low, -1, first, i)",
+    ),
+    "the day's last bar is forgotten": (
+        "structure",
+        "_top(bars.high, 1, first, i)",
+        "_top(bars.high, 1, first, i - 1)",
+    ),
+    "windows stay closed": ("structure", "        sessions[place, c.W_CLOSED] = 0\n", "        pass\n"),
+    "ranges live over a roll": ("structure", "while begin > counts[c.C_FIRST]", "while begin > 0"),
+    "pivots live over a roll": ("structure", "i - 2 * rules[c.N_SWING] >=", "i - rules[c.N_SWING] >="),
+    "mates live over a roll": ("structure", "    work.highs[0, c.HEAD_COUNT] = 0\n", ""),
+    "sessions close a minute late": ("structure", "sessions[place, c.W_END] > m", "sessions[place, c.W_END] >= m"),
+    "sessions open a minute late": ("structure", ">= sessions[place, c.W_START]", "> sessions[place, c.W_START]"),
+    "half full is not full": (
+        "structure",
+        "begin < sessions[place, c.W_NEEDED]",
+        "begin <= sessions[place, c.W_NEEDED]",
+    ),
     "the shallow sweep wins": ("structure", "return depth < deep", "return depth > deep"),
     "the young pool wins": ("structure", "P_DEFINED] < pools[other", "P_DEFINED] > pools[other"),
     "the common kind wins": ("structure", "P_KIND] < pools[other", "P_KIND] > pools[other"),
     "the stop forgets the losers": ("structure", "worst = min(worst, pools", "worst = max(worst, pools"),
-    "SSL pivots first": ("structure", _HIGHS + "\n        if " + _LOWS, _LOWS + "\n        if " + _HIGHS),
+    "SSL pivots first": ("structure", _HIGHS + _LOWS, _LOWS + _HIGHS),
     "expires a bar late (swept)": ("pools", "    if ts >= work." + _EXPIRY, "    if ts > work." + _EXPIRY),
     "expires a bar late (defined)": ("pools", "        if ts >= " + _EXPIRY, "        if ts > " + _EXPIRY),
     "the extreme stands still": ("pools", "min(pools[pool, c.P_EXT], low_m)", "pools[pool, c.P_EXT]"),
     "swept pools out of order": ("pools", "while j < counts[c.C_SWEPT] and work.swept[j] < pool:", "while False:"),
     "deaths out of order": ("pools", "work.defined[i] < work.swept[j])", "work.defined[i] > work.swept[j])"),
     "the expiry wakes nobody": ("pools", "counts[c.C_EXPIRY] = min(", "counts[c.C_EXPIRY] = max("),
-    "the last of a plateau": ("pivots", "while j >= i - n and x > sign", "while j >= i - n and x >= sign"),
-    "a plateau ends the pivot": ("pivots", "if x > table[0, c.HEAD_X]", "if x >= table[0, c.HEAD_X]"),
-    "confirmed a bar early": ("pivots", "elif i - candidate == n", "elif i - candidate == max(1, n - 1)"),
+    "the last of a plateau": ("pivots", "x > tops[i - n - 1]", "x >= tops[i - n - 1]"),
+    "a plateau ends the pivot": ("pivots", "x >= tops[i]", "x > tops[i]"),
+    "confirmed a bar early": ("pivots", "x >= tops[i]", "x >= tops[i - 1]"),
+    "a bar too few to the left": ("pivots", "x > tops[i - n - 1]", "x > tops[i - n - 2]"),
+    "the window grows too wide": ("pivots", "step = min(width, n - width)", "step = width"),
+    "the window in the other table": ("pivots", "other if swapped else tops, flag", "tops, flag"),
     "equal means nearly": ("pivots", "abs(other - x) <= tol", "abs(other - x) < tol"),
     "a bar between does not count": ("pivots", "        peak = max(peak, other, table[earlier, c.V_BETWEEN])\n", ""),
     "a touch between counts": ("pivots", "if peak > max(other, x)", "if peak >= max(other, x)"),
@@ -147,7 +164,7 @@ def python_kernels(name: str = "") -> Iterator[types.ModuleType]:
     package = _module(AWAY, "")
     package.__path__ = []
     jit = _module(f"{AWAY}.jit", "")
-    vars(jit)["kernel"] = lambda function: function
+    vars(jit)["kernel"] = vars(jit)["part"] = lambda function: function
     for file in ORDER:
         _module(f"{AWAY}.{file}", _source(file, name))
         setattr(package, file, sys.modules[f"{AWAY}.{file}"])

@@ -176,7 +176,7 @@ Q_BAR, Q_SIDE, Q_WORST, Q_KIND, Q_LEVEL, Q_OWN, Q_SWEEP, Q_POOL, Q_COLUMNS = ran
 ) = range(21)
 
 # Columns of the session table.
-W_KIND, W_START, W_END, W_NEEDED, W_USED, W_CLOSED, W_COUNT, W_HIGH, W_LOW, W_COLUMNS = range(10)
+W_KIND, W_START, W_END, W_NEEDED, W_USED, W_CLOSED, W_COLUMNS = range(7)
 
 # Places of the work's running numbers.
 (
@@ -190,17 +190,17 @@ W_KIND, W_START, W_END, W_NEEDED, W_USED, W_CLOSED, W_COUNT, W_HIGH, W_LOW, W_CO
     C_HIGH_TRIGGER,
     C_EXPIRY,
     C_EDGE,
-    C_ACTIVE,
     C_FIRST,
-    C_DAY_HIGH,
-    C_DAY_LOW,
     C_CLOSE_S,
     C_DAY,
     C_COLUMNS,
-) = range(17)
+) = range(14)
 
-# Columns of the pivot table; row 0 of each side holds the waiting candidate and the count.
+# What can be known of a bar before any pool: a new date or contract, a pivot swing_n bars ago confirmed.
+F_TURN, F_HIGH, F_LOW = 1, 2, 4
+
+# Columns of the pivot table; row 0 of each side holds the count.
 V_INDEX, V_X, V_BETWEEN, V_LAST_POOL, V_PIVOT_COLUMNS = range(5)
-HEAD_CANDIDATE, HEAD_X, HEAD_COUNT = range(3)
+HEAD_COUNT = 0
 MINUTE_S: Final = 60
 CLOSE_S: Final = 1380 * 60

@@ -74,3 +74,11 @@ def kernel(function: F) -> F:
     is not looked for: nothing of Python is left, as in device code.
     """
     return cast("F", numba.njit(**_COMMON, **_BARE)(function))
+
+
+def part(function: F) -> F:
+    """Return ``function`` compiled like ``kernel`` and always laid into its callers.
+
+    A call hands over every field of every array in its tuples, which costs more than most parts do.
+    """
+    return cast("F", numba.njit(**_COMMON, **_BARE, forceinline=True)(function))

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from strategies.mle.kernels import codes as c
-from strategies.mle.kernels.jit import kernel
+from strategies.mle.kernels.jit import kernel, part
 from strategies.mle.kernels.pools import Bars
 from strategies.mle.kernels.scalars import (
     clock_exit,
@@ -78,7 +78,7 @@ class Desk(NamedTuple):
     now: Ints
 
 
-@kernel
+@part
 def within(rows: Ints, value: int) -> bool:
     """Tell whether ``value`` lies in one of the intervals [from, to)."""
     found = False
@@ -87,7 +87,7 @@ def within(rows: Ints, value: int) -> bool:
     return found
 
 
-@kernel
+@part
 def _say(desk: Desk, key: int, code: int, ts: int, pool: int, extreme: int, reason: int) -> int:
     """Write one event without plan and return its row."""
     row = desk.now[D_EVENTS]
@@ -106,7 +106,7 @@ def _say(desk: Desk, key: int, code: int, ts: int, pool: int, extreme: int, reas
     return row  # type: ignore[no-any-return]
 
 
-@kernel
+@part
 def _begin_day(desk: Desk, calendar: Calendar, money: Ints, day: int) -> None:
     """Reset the day's counters; the last exit and the order times stay (pj1 S2.1)."""
     now = desk.now
@@ -122,7 +122,7 @@ def _begin_day(desk: Desk, calendar: Calendar, money: Ints, day: int) -> None:
     now[D_FLAT_M] = flat_m
 
 
-@kernel
+@part
 def _orders_since(desk: Desk, after: int) -> int:
     """Return how many orders are later than ``after``; time never goes back."""
     now = desk.now
@@ -131,13 +131,13 @@ def _orders_since(desk: Desk, after: int) -> int:
     return now[D_ORDERS] - now[D_FIRST_ORDER]  # type: ignore[no-any-return]
 
 
-@kernel
+@part
 def _ordered(desk: Desk, at: int) -> None:
     desk.orders[desk.now[D_ORDERS]] = at
     desk.now[D_ORDERS] += 1
 
 
-@kernel
+@part
 def _refusal(desk: Desk, bars: Bars, money: Ints, calendar: Calendar, i: int, risk: int, qty: int) -> int:
     """Return the first gate that refuses the signal of bar ``i``, c.R_NONE if all pass (pj1 S6)."""
     now = desk.now
@@ -157,7 +157,7 @@ def _refusal(desk: Desk, bars: Bars, money: Ints, calendar: Calendar, i: int, ri
     return refused_by_pace(since, money[c.G_COOLDOWN_S], orders, money[c.G_MAX_ORDERS], risk, money[c.G_MAX_RISK], qty)
 
 
-@kernel
+@part
 def _decide(desk: Desk, bars: Bars, money: Ints, calendar: Calendar, reclaim: Ints) -> None:
     """Step 6: judge one reclaim; an approved one waits for the next bar."""
     now, i, side = desk.now, reclaim[c.Q_BAR], reclaim[c.Q_SIDE]
@@ -197,7 +197,7 @@ def _decide(desk: Desk, bars: Bars, money: Ints, calendar: Calendar, reclaim: In
     _draft(desk, reclaim, ts, close, risk)
 
 
-@kernel
+@part
 def _draft(desk: Desk, reclaim: Ints, ts: int, close: int, risk: int) -> None:
     """Write what is known of the trade at its signal; the row counts only when the trade closes."""
     now = desk.now
@@ -217,7 +217,7 @@ def _draft(desk: Desk, reclaim: Ints, ts: int, close: int, risk: int) -> None:
     row[c.T_RISK] = risk
 
 
-@kernel
+@part
 def _close(desk: Desk, money: Ints, at: int, exit_m: int, reason: int) -> None:
     """Book the open position as a trade."""
     now = desk.now
@@ -242,7 +242,7 @@ def _close(desk: Desk, money: Ints, at: int, exit_m: int, reason: int) -> None:
     now[D_LAST_EXIT] = at
 
 
-@kernel
+@part
 def _walk(desk: Desk, bars: Bars, money: Ints, i: int) -> None:
     """Step 3: fill the waiting entry, or end the open position, on bar ``i`` (pj1 S5.5-S5.7)."""
     now, ts = desk.now, bars.ts[i]
@@ -280,7 +280,7 @@ def _walk(desk: Desk, bars: Bars, money: Ints, i: int) -> None:
         _close(desk, money, ts + c.MINUTE_S, now[D_TARGET_M], reason)
 
 
-@kernel
+@part
 def _mark(desk: Desk, bars: Bars, money: Ints, i: int) -> None:
     """Step 7: lock the day when realised plus open loss reaches the limit (pj1 S6.7)."""
     now = desk.now
@@ -295,7 +295,7 @@ def _mark(desk: Desk, bars: Bars, money: Ints, i: int) -> None:
         _say(desk, i * c.STEPS + c.S_MARK, c.E_LOCK, bars.ts[i] + c.MINUTE_S, c.UNSET, c.UNSET, c.R_DAILY_LOSS)
 
 
-@kernel
+@part
 def _next_bar(desk: Desk, money: Ints, i: int, next_reclaim: int) -> int:
     """Return the next bar on which money can change: the next one while busy, else the next reclaim's.
 

@@ -6,34 +6,66 @@ import numpy as np
 import numpy.typing as npt
 
 from strategies.mle.kernels import codes as c
-from strategies.mle.kernels.jit import kernel
+from strategies.mle.kernels.jit import kernel, part
 from strategies.mle.kernels.pools import Bars, Work, define, emit, watch
 
 Ints = npt.NDArray[np.int64]
+Int32s = npt.NDArray[np.int32]
+Bytes = npt.NDArray[np.uint8]
+
+
+@part
+def _window_tops(values: Int32s, sign: int, n: int, tops: Int32s, other: Int32s) -> bool:
+    """Write each bar's most outward x of the n bars that end with it; tell whether it stands in ``other``.
+
+    Windows double until they span n: no branch depends on a price, so that eight bars are done at a time.
+    """
+    for i in range(len(values)):
+        tops[i] = sign * values[i]
+    width, swapped = 1, False
+    while width < n:
+        step = min(width, n - width)
+        one, two = (other, tops) if swapped else (tops, other)
+        for i in range(step):
+            two[i] = one[i]
+        for i in range(step, len(values)):
+            two[i] = max(one[i], one[i - step])
+        width += step
+        swapped = not swapped
+    return swapped
+
+
+@part
+def _flag_side(flags: Bytes, values: Int32s, sign: int, n: int, tops: Int32s, flag: int) -> None:
+    """Flag each bar that confirms a pivot n bars ago: above all n bars left, not below any of n right (S3 SW)."""
+    for i in range(2 * n, len(values)):
+        x = sign * values[i - n]
+        flags[i] |= flag if (x > tops[i - n - 1]) & (x >= tops[i]) else 0
 
 
 @kernel
-def add_pivot_bar(table: Ints, values: npt.NDArray[np.int32], sign: int, i: int, first: int, n: int) -> bool:
-    """Add a bar's outward extreme; tell whether the bar n before it is now a pivot (pj1 S3 SW)."""
-    x = sign * values[i]
-    confirmed = False
-    candidate = table[0, c.HEAD_CANDIDATE]
-    if candidate >= 0:
-        if x > table[0, c.HEAD_X]:
-            table[0, c.HEAD_CANDIDATE] = -1
-        elif i - candidate == n:
-            confirmed = True
-    if i - first >= n and x > sign * values[i - 1]:
-        j = i - 2
-        while j >= i - n and x > sign * values[j]:
-            j -= 1
-        if j < i - n:
-            table[0, c.HEAD_CANDIDATE] = i
-            table[0, c.HEAD_X] = x
-    return confirmed
+def flag_bars(bars: Bars, n: int, flags: Bytes, tops: Int32s, other: Int32s) -> None:
+    """Flag what can be known of the bars before any pool: turns and confirmed pivots.
+
+    Pivots are flagged across turns too; they count only when all 2n + 1 bars belong to one date and contract.
+    """
+    many = len(bars.ts)
+    for i in range(many):
+        flags[i] = 0
+    if many > 0:
+        flags[0] = c.F_TURN
+    for i in range(1, many):
+        same = (bars.ordinal[i] == bars.ordinal[i - 1]) & (bars.contract[i] == bars.contract[i - 1])
+        flags[i] = 0 if same else c.F_TURN
+    if 2 * n >= many:
+        return
+    for flag in (c.F_HIGH, c.F_LOW):
+        values, sign = (bars.high, 1) if flag == c.F_HIGH else (bars.low, -1)
+        swapped = _window_tops(values, sign, n, tops, other)
+        _flag_side(flags, values, sign, n, other if swapped else tops, flag)
 
 
-@kernel
+@part
 def _mate(table: Ints, new: int, tol: int) -> int:
     """Return the row of the newest earlier pivot that makes equal highs or lows with row ``new``, 0 if none (S3.5)."""
     x, peak = table[new, c.V_X], table[new, c.V_BETWEEN]
@@ -49,12 +81,10 @@ def _mate(table: Ints, new: int, tol: int) -> int:
     return 0
 
 
-@kernel
-def _remember(table: Ints, values: npt.NDArray[np.int32], sign: int, first: int) -> int:
-    """Turn the candidate into a pivot and return its row; c.V_BETWEEN is the most outward x since the pivot before."""
+@part
+def _remember(table: Ints, values: Int32s, sign: int, index: int, first: int) -> int:
+    """Remember bar ``index`` as a pivot and return its row; V_BETWEEN is the most outward x since the one before."""
     new = table[0, c.HEAD_COUNT] + 1
-    index = table[0, c.HEAD_CANDIDATE]
-    table[0, c.HEAD_CANDIDATE] = -1
     table[0, c.HEAD_COUNT] = new
     begin = table[new - 1, c.V_INDEX] + 1 if new > 1 else first
     peak = -c.FAR
@@ -67,7 +97,7 @@ def _remember(table: Ints, values: npt.NDArray[np.int32], sign: int, first: int)
     return new  # type: ignore[no-any-return]
 
 
-@kernel
+@part
 def _merge_away(work: Work, key: int, ts: int, pool: int) -> None:
     """Kill the mate's pool as MERGED if it is still DEFINED (T11)."""
     counts, defined = work.counts, work.defined
@@ -82,13 +112,13 @@ def _merge_away(work: Work, key: int, ts: int, pool: int) -> None:
     emit(work, key, c.E_DEAD, ts, pool, c.UNSET, c.R_MERGED)
 
 
-@kernel
+@part
 def confirm(work: Work, bars: Bars, rules: Ints, i: int, side: int) -> None:
     """Give a confirmed pivot its pool: EQ with a mate, else SW (pj1 S3.5)."""
     table = work.lows if side > 0 else work.highs
     values = bars.low if side > 0 else bars.high
     ts, key = bars.ts[i] + c.MINUTE_S, i * c.STEPS + c.S_PIVOTS
-    new = _remember(table, values, -side, work.counts[c.C_FIRST])
+    new = _remember(table, values, -side, i - rules[c.N_SWING], work.counts[c.C_FIRST])
     mate = _mate(table, new, rules[c.N_EQ_TOL])
     when = (ts, min(ts + rules[c.N_TTL_S], work.counts[c.C_CLOSE_S]), work.counts[c.C_DAY])
     stamp = bars.ts[table[new, c.V_INDEX]]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from strategies.mle.kernels import codes as c
-from strategies.mle.kernels.jit import kernel
+from strategies.mle.kernels.jit import part
 from strategies.mle.kernels.scalars import displaces, reaches, rest_of_sweep
 
 Ints = npt.NDArray[np.int64]
@@ -37,7 +37,6 @@ class Work(NamedTuple):
     events: Ints
     reclaims: Ints
     sessions: Ints
-    active: Ints
     defined: Ints
     swept: Ints
     spare: Ints
@@ -45,10 +44,13 @@ class Work(NamedTuple):
     highs: Ints
     lows: Ints
     counts: Ints
+    flags: npt.NDArray[np.uint8]
+    tops: npt.NDArray[np.int32]
+    other_tops: npt.NDArray[np.int32]
     shift: Ints
 
 
-@kernel
+@part
 def emit(work: Work, key: int, code: int, ts: int, pool: int, extreme: int, reason: int) -> None:
     """Append one row of events.csv."""
     row = work.counts[c.C_EVENTS]
@@ -62,7 +64,7 @@ def emit(work: Work, key: int, code: int, ts: int, pool: int, extreme: int, reas
     work.counts[c.C_EVENTS] = row + 1
 
 
-@kernel
+@part
 def extreme_of(work: Work, pool: int) -> int:
     """Return the raw extreme since the sweep, c.UNSET while DEFINED."""
     if work.pools[pool, c.P_SWEEP] == c.UNSET:
@@ -70,7 +72,7 @@ def extreme_of(work: Work, pool: int) -> int:
     return work.pools[pool, c.P_SIDE] * work.pools[pool, c.P_EXT]  # type: ignore[no-any-return]
 
 
-@kernel
+@part
 def define(
     work: Work, key: int, kind: int, side: int, level: int, when: tuple[int, int, int], ids: tuple[int, int]
 ) -> int:
@@ -96,7 +98,7 @@ def define(
     return pool  # type: ignore[no-any-return]
 
 
-@kernel
+@part
 def watch(work: Work, rules: Ints, pool: int) -> None:
     """Let the triggers know a DEFINED pool."""
     counts, pools = work.counts, work.pools
@@ -108,7 +110,7 @@ def watch(work: Work, rules: Ints, pool: int) -> None:
         counts[c.C_EXPIRY] = min(counts[c.C_EXPIRY], pools[pool, c.P_EXPIRES])
 
 
-@kernel
+@part
 def calm(work: Work) -> None:
     """Set all triggers so that no bar fires them."""
     work.counts[c.C_LOW_TRIGGER] = -c.FAR
@@ -116,7 +118,7 @@ def calm(work: Work) -> None:
     work.counts[c.C_EXPIRY] = c.FAR
 
 
-@kernel
+@part
 def kill_all(work: Work, key: int, ts: int, reason: int) -> None:
     """Kill every living pool in definition order (T10)."""
     counts = work.counts
@@ -134,7 +136,7 @@ def kill_all(work: Work, key: int, ts: int, reason: int) -> None:
     calm(work)
 
 
-@kernel
+@part
 def _take_bar(work: Work, bars: Bars, rules: Ints, i: int, pool: int) -> bool:
     """Run bar ``i`` through a SWEPT pool, expiry apart (T3-T8); tell whether it stays SWEPT."""
     pools, ts, key = work.pools, bars.ts[i], i * c.STEPS + c.S_POOLS
@@ -165,7 +167,7 @@ def _take_bar(work: Work, bars: Bars, rules: Ints, i: int, pool: int) -> bool:
     return False
 
 
-@kernel
+@part
 def _step_swept(work: Work, bars: Bars, rules: Ints, i: int, pool: int, kept: int) -> int:
     """Step one SWEPT pool; return how many are kept with it."""
     ts = bars.ts[i]
@@ -178,7 +180,7 @@ def _step_swept(work: Work, bars: Bars, rules: Ints, i: int, pool: int, kept: in
     return kept
 
 
-@kernel
+@part
 def _sweep(work: Work, bars: Bars, i: int, pool: int) -> None:
     """Sweep a DEFINED pool (T2)."""
     pools, ts = work.pools, bars.ts[i]
@@ -187,7 +189,7 @@ def _sweep(work: Work, bars: Bars, i: int, pool: int) -> None:
     emit(work, i * c.STEPS + c.S_POOLS, c.E_SWEPT, ts + c.MINUTE_S, pool, extreme_of(work, pool), c.R_NONE)
 
 
-@kernel
+@part
 def _keep(work: Work, kept: int) -> None:
     """Make the kept pools the SWEPT ones."""
     for place in range(kept):
@@ -195,7 +197,7 @@ def _keep(work: Work, kept: int) -> None:
     work.counts[c.C_SWEPT] = kept
 
 
-@kernel
+@part
 def step_few(work: Work, bars: Bars, rules: Ints, i: int) -> None:
     """Step the SWEPT pools only: the bar reaches no other."""
     kept = 0
@@ -204,7 +206,7 @@ def step_few(work: Work, bars: Bars, rules: Ints, i: int) -> None:
     _keep(work, kept)
 
 
-@kernel
+@part
 def step_all(work: Work, bars: Bars, rules: Ints, i: int) -> None:
     """Step every living pool in definition order and set the triggers anew."""
     counts, pools = work.counts, work.pools

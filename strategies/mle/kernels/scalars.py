@@ -7,23 +7,23 @@ serves both sides; times are epoch seconds, money whole cents.
 from __future__ import annotations
 
 from strategies.mle.kernels import codes as c
-from strategies.mle.kernels.jit import kernel
+from strategies.mle.kernels.jit import part
 
 
-@kernel
+@part
 def displaces(side: int, open_: int, close: int, spread: int, num: int, den: int) -> bool:
     """Tell whether the body points to ``side`` and body / range > num / den, strictly (pj1 S4)."""
     body = side * (close - open_)
     return body > 0 and den * body > num * spread
 
 
-@kernel
+@part
 def reaches(low_m: int, level_m: int, sweep_min: int) -> bool:
     """Tell whether a bar sweeps a DEFINED pool (T2); a touch does not (T0)."""
     return low_m <= level_m - sweep_min
 
 
-@kernel
+@part
 def rest_of_sweep(
     level_m: int,
     ext_m: int,
@@ -47,19 +47,19 @@ def rest_of_sweep(
     return c.REST_WAITS
 
 
-@kernel
+@part
 def planned_risk(entry_m: int, worst_m: int, buffer: int, min_risk: int) -> int:
     """Return the ticks from entry_ref to stop, widened to the least (pj1 S5.2)."""
     return max(entry_m - (worst_m - buffer), min_risk)
 
 
-@kernel
+@part
 def reward(risk: int, r_num: int, r_den: int) -> int:
     """Return floor(R * risk) with the exact rational R (pj1 S5.3)."""
     return risk * r_num // r_den
 
 
-@kernel
+@part
 def quantity(
     risk: int, day_net: int, risk_cents: int, day_loss: int, max_qty: int, slip: int, tick_cents: int, comm: int
 ) -> int:
@@ -70,7 +70,7 @@ def quantity(
     return min(max_qty, budget // ((risk + 2 * slip) * tick_cents + 2 * comm))
 
 
-@kernel
+@part
 def refused_by_clock(gap_s: int, max_gap_s: int, minute: int, flat_m: int, in_window: bool, in_news: bool) -> int:
     """Return the first of STALE, SESSION, NEWS that refuses, else c.R_NONE (pj1 S6); ``minute`` is m + 1."""
     if gap_s > max_gap_s:
@@ -82,7 +82,7 @@ def refused_by_clock(gap_s: int, max_gap_s: int, minute: int, flat_m: int, in_wi
     return c.R_NONE
 
 
-@kernel
+@part
 def refused_by_day(
     busy: bool, locked: bool, day_net: int, day_loss: int, fills: int, max_trades: int, streak: int, max_losses: int
 ) -> int:
@@ -98,7 +98,7 @@ def refused_by_day(
     return c.R_NONE
 
 
-@kernel
+@part
 def refused_by_pace(
     since_exit_s: int, cooldown_s: int, orders: int, max_orders: int, risk: int, max_risk: int, qty: int
 ) -> int:
@@ -114,7 +114,7 @@ def refused_by_pace(
     return c.R_NONE
 
 
-@kernel
+@part
 def entry_refused(late_s: int, max_late_s: int, same: bool, open_m: int, stop_m: int, target_m: int) -> int:
     """Return STALE or GAP when the next real bar cancels the waiting entry, else c.R_NONE (pj1 S5.5).
 
@@ -127,7 +127,7 @@ def entry_refused(late_s: int, max_late_s: int, same: bool, open_m: int, stop_m:
     return c.R_NONE
 
 
-@kernel
+@part
 def clock_exit(same: bool, locked: bool, minute: int, flat_m: int, held_s: int, hold_s: int) -> int:
     """Return the reason of the clock exit due at a bar's open, which is not the entry bar, else c.R_NONE (S5.6)."""
     if not same:
@@ -141,7 +141,7 @@ def clock_exit(same: bool, locked: bool, minute: int, flat_m: int, held_s: int, 
     return c.R_NONE
 
 
-@kernel
+@part
 def inside_exit(low_m: int, high_m: int, stop_m: int, target_m: int, through: int) -> int:
     """Return STOP or TARGET when the bar's range ends the position, stop first (pj1 S5.7), else c.R_NONE."""
     if low_m <= stop_m:
@@ -151,7 +151,7 @@ def inside_exit(low_m: int, high_m: int, stop_m: int, target_m: int, through: in
     return c.R_NONE
 
 
-@kernel
+@part
 def open_cents(ticks: int, slip: int, tick_cents: int, comm: int, qty: int) -> int:
     """Return what closing now would book, ``ticks`` in favour: slippage and both commissions included (pj1 S6.7)."""
     return ((ticks - slip) * tick_cents - 2 * comm) * qty

@@ -7,79 +7,73 @@ reaches the nearest level or expiry. DEFINED and SWEPT pools stand in two lists,
 from __future__ import annotations
 
 from strategies.mle.kernels import codes as c
-from strategies.mle.kernels.jit import kernel
-from strategies.mle.kernels.pivots import add_pivot_bar, confirm
+from strategies.mle.kernels.jit import kernel, part
+from strategies.mle.kernels.pivots import Bytes, Int32s, confirm, flag_bars
 from strategies.mle.kernels.pools import Bars, Ints, Work, define, emit, extreme_of, kill_all, step_all, step_few, watch
 
 
-@kernel
-def _turn(work: Work, bars: Bars, rules: Ints, i: int, new_day: bool, rolled: bool) -> None:
+@part
+def _top(values: Int32s, sign: int, begin: int, end: int) -> int:
+    """Return the most outward price of bars [begin, end), mirrored by ``sign``."""
+    top = sign * values[begin]
+    for i in range(begin + 1, end):
+        top = max(top, sign * values[i])
+    return top  # type: ignore[no-any-return]
+
+
+@part
+def _turn(work: Work, bars: Bars, rules: Ints, i: int) -> None:
     """Step 1: begin a new trade date, a new contract, or both."""
     counts, sessions = work.counts, work.sessions
-    ts, key = bars.ts[i], i * c.STEPS + c.S_TURN
+    ts, key, first = bars.ts[i], i * c.STEPS + c.S_TURN, counts[c.C_FIRST]
+    new_day = i == 0 or bars.ordinal[i] != bars.ordinal[i - 1]
+    rolled = i > 0 and bars.contract[i] != bars.contract[i - 1]
     kill_all(work, key, ts, c.R_ROLL if rolled else c.R_EXPIRED)
-    seen = i - counts[c.C_FIRST]
-    high, low = counts[c.C_DAY_HIGH], counts[c.C_DAY_LOW]
     counts[c.C_FIRST] = i
-    counts[c.C_DAY_HIGH] = -c.FAR
-    counts[c.C_DAY_LOW] = c.FAR
-    counts[c.C_EDGE] = 0
-    counts[c.C_ACTIVE] = 0
-    for head in (work.highs, work.lows):
-        head[0, c.HEAD_CANDIDATE] = -1
-        head[0, c.HEAD_COUNT] = 0
-    for place in range(len(sessions)):
-        sessions[place, c.W_COUNT] = 0
-        sessions[place, c.W_HIGH] = -c.FAR
-        sessions[place, c.W_LOW] = c.FAR
-        if new_day:
-            sessions[place, c.W_CLOSED] = 0
+    work.highs[0, c.HEAD_COUNT] = 0
+    work.lows[0, c.HEAD_COUNT] = 0
     if not new_day:
         return
+    counts[c.C_EDGE] = 0
+    for place in range(len(sessions)):
+        sessions[place, c.W_CLOSED] = 0
     counts[c.C_DAY] = bars.ordinal[i]
     counts[c.C_CLOSE_S] = ts - bars.minute[i] * c.MINUTE_S + c.CLOSE_S
-    if i > 0 and not rolled and rules[c.N_USE_PD] and seen >= rules[c.N_MIN_PREV]:
+    if i > 0 and not rolled and rules[c.N_USE_PD] and i - first >= rules[c.N_MIN_PREV]:
         when = (ts, counts[c.C_CLOSE_S], counts[c.C_DAY])
-        watch(work, rules, define(work, key, c.K_PD, -1, high, when, (0, 0)))
-        watch(work, rules, define(work, key, c.K_PD, 1, low, when, (0, 0)))
+        watch(work, rules, define(work, key, c.K_PD, -1, _top(bars.high, 1, first, i), when, (0, 0)))
+        watch(work, rules, define(work, key, c.K_PD, 1, -_top(bars.low, -1, first, i), when, (0, 0)))
 
 
-@kernel
-def _pass_edge(work: Work, bars: Bars, rules: Ints, i: int) -> None:
-    """Step 2: close the sessions that ended, define their pools in config order, H before L."""
+@part
+def _close_session(work: Work, bars: Bars, rules: Ints, i: int, place: int) -> None:
+    """Define the pools of a session whose end bar ``i`` is the first to pass, H before L, if it was filled enough."""
     counts, sessions = work.counts, work.sessions
-    m, edge = bars.minute[i], 1440
-    counts[c.C_ACTIVE] = 0
+    begin = i
+    while begin > counts[c.C_FIRST] and bars.minute[begin - 1] >= sessions[place, c.W_START]:
+        begin -= 1
+    if i - begin < sessions[place, c.W_NEEDED] or not sessions[place, c.W_USED]:
+        return
+    kind, key = sessions[place, c.W_KIND], i * c.STEPS + c.S_SESSION
+    when = (bars.ts[i], counts[c.C_CLOSE_S], counts[c.C_DAY])
+    watch(work, rules, define(work, key, kind, -1, _top(bars.high, 1, begin, i), when, (0, 0)))
+    watch(work, rules, define(work, key, kind, 1, -_top(bars.low, -1, begin, i), when, (0, 0)))
+
+
+@part
+def _pass_edge(work: Work, bars: Bars, rules: Ints, i: int) -> None:
+    """Step 2: close the sessions that ended, in config order."""
+    sessions, m, edge = work.sessions, bars.minute[i], 1440
     for place in range(len(sessions)):
-        row = sessions[place]
-        if row[c.W_END] <= m:
-            if row[c.W_CLOSED] == 0:
-                row[c.W_CLOSED] = 1
-                if row[c.W_COUNT] >= row[c.W_NEEDED] and row[c.W_USED]:
-                    key = i * c.STEPS + c.S_SESSION
-                    when = (bars.ts[i], counts[c.C_CLOSE_S], counts[c.C_DAY])
-                    watch(work, rules, define(work, key, row[c.W_KIND], -1, row[c.W_HIGH], when, (0, 0)))
-                    watch(work, rules, define(work, key, row[c.W_KIND], 1, row[c.W_LOW], when, (0, 0)))
-        elif row[c.W_START] <= m:
-            work.active[counts[c.C_ACTIVE]] = place
-            counts[c.C_ACTIVE] += 1
-            edge = min(edge, row[c.W_END])
-        else:
-            edge = min(edge, row[c.W_START])
-    counts[c.C_EDGE] = edge
+        if sessions[place, c.W_END] > m:
+            edge = min(edge, sessions[place, c.W_END])
+        elif sessions[place, c.W_CLOSED] == 0:
+            sessions[place, c.W_CLOSED] = 1
+            _close_session(work, bars, rules, i, place)
+    work.counts[c.C_EDGE] = edge
 
 
-@kernel
-def _add_to_sessions(sessions: Ints, active: Ints, many: int, high: int, low: int) -> None:
-    """Step 5: add the bar to the sessions whose window it lies in."""
-    for place in range(many):
-        session = active[place]
-        sessions[session, c.W_COUNT] += 1
-        sessions[session, c.W_HIGH] = max(sessions[session, c.W_HIGH], high)
-        sessions[session, c.W_LOW] = min(sessions[session, c.W_LOW], low)
-
-
-@kernel
+@part
 def _before(pools: Ints, one: int, other: int) -> bool:
     """Tell whether pool ``one`` ranks before ``other``: kind, depth of the sweep, age (pj1 S4.4).
 
@@ -94,7 +88,7 @@ def _before(pools: Ints, one: int, other: int) -> bool:
     return pools[one, c.P_DEFINED] < pools[other, c.P_DEFINED]  # type: ignore[no-any-return]
 
 
-@kernel
+@part
 def _settle(work: Work, bars: Bars, i: int) -> None:
     """Step 6 without money: rank the reclaimed pools, let the losers die TIE, write the winner's reclaim row."""
     counts, pools, now = work.counts, work.pools, work.now
@@ -123,33 +117,49 @@ def _settle(work: Work, bars: Bars, i: int) -> None:
     row[c.Q_POOL] = winner
 
 
+@part
+def _next_busy(bars: Bars, flags: Bytes, counts: Ints, i: int) -> int:
+    """Return the first bar from ``i`` on that is flagged, reaches a pool or a time; none is SWEPT before it."""
+    lows, highs, stamps, minutes = bars.low, bars.high, bars.ts, bars.minute
+    low, high, many = counts[c.C_LOW_TRIGGER], counts[c.C_HIGH_TRIGGER], len(stamps)
+    expiry, edge = counts[c.C_EXPIRY], counts[c.C_EDGE]
+    while i < many and not (
+        (flags[i] != 0) | (lows[i] <= low) | (highs[i] >= high) | (stamps[i] >= expiry) | (minutes[i] >= edge)
+    ):
+        i += 1
+    return i
+
+
+@part
+def _work_bar(work: Work, bars: Bars, rules: Ints, i: int) -> None:
+    """Walk one bar through steps 1, 2, 4, 5 and the tie-break of step 6 (pj1 S2.1)."""
+    counts, flag = work.counts, work.flags[i]
+    if flag & c.F_TURN:
+        _turn(work, bars, rules, i)
+    if bars.minute[i] >= counts[c.C_EDGE]:
+        _pass_edge(work, bars, rules, i)
+    reached = (bars.low[i] <= counts[c.C_LOW_TRIGGER]) | (bars.high[i] >= counts[c.C_HIGH_TRIGGER])
+    if reached or bars.ts[i] >= counts[c.C_EXPIRY]:
+        step_all(work, bars, rules, i)
+    elif counts[c.C_SWEPT] > 0:
+        step_few(work, bars, rules, i)
+    if flag >= c.F_HIGH and i - 2 * rules[c.N_SWING] >= counts[c.C_FIRST]:
+        if flag & c.F_HIGH:
+            confirm(work, bars, rules, i, -1)
+        if flag & c.F_LOW:
+            confirm(work, bars, rules, i, 1)
+    if counts[c.C_NOW] > 0:
+        _settle(work, bars, i)
+
+
 @kernel
 def structure_pass(bars: Bars, rules: Ints, work: Work) -> None:
-    """Walk all bars and fill ``work``."""
-    counts, sessions, active = work.counts, work.sessions, work.active
-    ts, highs, lows, minutes = bars.ts, bars.high, bars.low, bars.minute
-    ordinals, contracts = bars.ordinal, bars.contract
-    n = rules[c.N_SWING]
-    day, contract = -1, -1
-    for i in range(len(ts)):
-        high, low = highs[i], lows[i]
-        if ordinals[i] != day or contracts[i] != contract:
-            rolled = i > 0 and contracts[i] != contract
-            _turn(work, bars, rules, i, ordinals[i] != day, rolled)
-            day, contract = ordinals[i], contracts[i]
-        if minutes[i] >= counts[c.C_EDGE]:
-            _pass_edge(work, bars, rules, i)
-        if low <= counts[c.C_LOW_TRIGGER] or high >= counts[c.C_HIGH_TRIGGER] or ts[i] >= counts[c.C_EXPIRY]:
-            step_all(work, bars, rules, i)
-        elif counts[c.C_SWEPT] > 0:
-            step_few(work, bars, rules, i)
-        _add_to_sessions(sessions, active, counts[c.C_ACTIVE], high, low)
-        counts[c.C_DAY_HIGH] = max(counts[c.C_DAY_HIGH], high)
-        counts[c.C_DAY_LOW] = min(counts[c.C_DAY_LOW], low)
-        first = counts[c.C_FIRST]
-        if add_pivot_bar(work.highs, highs, 1, i, first, n):
-            confirm(work, bars, rules, i, -1)
-        if add_pivot_bar(work.lows, lows, -1, i, first, n):
-            confirm(work, bars, rules, i, 1)
-        if counts[c.C_NOW] > 0:
-            _settle(work, bars, i)
+    """Walk all bars and fill ``work``; quiet bars, on which nothing can happen, are passed over."""
+    flag_bars(bars, rules[c.N_SWING], work.flags, work.tops, work.other_tops)
+    i, many = 0, len(bars.ts)
+    while i < many:
+        if work.counts[c.C_SWEPT] == 0:
+            i = _next_busy(bars, work.flags, work.counts, i)
+        if i < many:
+            _work_bar(work, bars, rules, i)
+        i += 1

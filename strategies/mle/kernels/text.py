@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from strategies.mle.kernels import codes as c
-from strategies.mle.kernels.jit import kernel
+from strategies.mle.kernels.jit import kernel, part
 
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
@@ -47,7 +47,7 @@ class Tables(NamedTuple):
     order: Ints
 
 
-@kernel
+@part
 def put_number(out: Bytes, at: int, number: int) -> int:
     """Write a decimal number at ``at`` and return the place behind it."""
     if number < 0:
@@ -64,7 +64,7 @@ def put_number(out: Bytes, at: int, number: int) -> int:
     return at + digits
 
 
-@kernel
+@part
 def put_word(out: Bytes, at: int, letters: Bytes, starts: Ints, word: int) -> int:
     """Write text number ``word`` at ``at`` and return the place behind it."""
     for place in range(starts[word], starts[word + 1]):
@@ -73,7 +73,7 @@ def put_word(out: Bytes, at: int, letters: Bytes, starts: Ints, word: int) -> in
     return at
 
 
-@kernel
+@part
 def put_pool_id(out: Bytes, at: int, pools: Ints, pool: int, kinds: Words) -> int:
     """Write ``<ordinal>:<KIND><L|H>[:<pivot ts>[:<second pivot ts>]]`` (pj1 S13)."""
     at = put_number(out, at, pools[pool, c.P_DAY])
@@ -91,14 +91,14 @@ def put_pool_id(out: Bytes, at: int, pools: Ints, pool: int, kinds: Words) -> in
     return at
 
 
-@kernel
+@part
 def _put_optional(out: Bytes, at: int, number: int) -> int:
     """Write a comma and the number, nothing behind the comma when it does not apply."""
     out[at] = _COMMA
     return at + 1 if number == c.UNSET else put_number(out, at + 1, number)
 
 
-@kernel
+@part
 def put_event(out: Bytes, at: int, row: Ints, plan: bool, pools: Ints, names: tuple[Words, Words, Words]) -> int:
     """Write one row; ``plan``: it has the money pass's columns; ``names`` = (events, kinds, reasons)."""
     events, kinds, reasons = names

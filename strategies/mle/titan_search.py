@@ -66,7 +66,10 @@ class BarChoice:
         columns = load_columns(self.path, instrument, front=self.front, snap=self.snap)
         used = columns_between(columns, self.start, self.end)
         quality = {} if inspect is None else dict(inspect(str(self.path), used))
-        return Tape.of(used), quality
+        tape = Tape.of(used)
+        if not len(tape):
+            raise SearchInputError(f"{self.path} holds no bar of the chosen trade dates; widen --from and --to")
+        return tape, quality
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,15 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from live.params import Params
 from strategies.mle.kernels.batch import (
     O_COLUMNS,
     ORDERS_KEPT,
@@ -37,6 +36,9 @@ from strategies.mle.tape import Tape
 Ints = npt.NDArray[np.int64]
 Int32s = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 UNIT_ROWS: Final = 512
 _POOLS_KEPT: Final = 16
@@ -70,6 +72,26 @@ class Structure:
     fsm: Ints
 
 
+class Kept(Generic[K, V]):
+    """Make values once, whichever thread asks first, and remember the latest ``most``."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._held: OrderedDict[K, tuple[threading.Lock, list[V]]] = OrderedDict()
+
+    def get(self, key: K, make: Callable[[], V]) -> V:
+        """Return the value of ``key``, made by ``make`` unless it is remembered."""
+        with self._lock:
+            lock, value = self._held.setdefault(key, (threading.Lock(), []))
+            while len(self._held) > self._most:
+                self._held.popitem(last=False)
+        with lock:
+            if not value:
+                value.append(make())
+            return value[0]
+
+
 class Searcher:
     """Compute trials of one space over one tape with ``threads`` threads (None: one per processor)."""
 
@@ -79,10 +101,9 @@ class Searcher:
         self.layout = Layout(space, int(tape.ts_s[0]) if len(tape) else 0)
         self.threads = threads or os.cpu_count() or 1
         self.unit_rows = unit_rows
-        self._lives: OrderedDict[int, Lives] = OrderedDict()
-        self._swept: OrderedDict[tuple[int, int], Int32s] = OrderedDict()
+        self._lives: Kept[int, Lives] = Kept(_POOLS_KEPT + self.threads)
+        self._swept: Kept[tuple[int, int], Int32s] = Kept(_POOLS_KEPT + self.threads)
         self._local = threading.local()
-        self._lock = threading.Lock()
 
     def parts_at_once(self, part_rows: int) -> int:
         """Return how many parts of so many rows are best computed together."""
@@ -120,29 +141,15 @@ class Searcher:
         """Return what the rows of structure ``number`` share; a few sets of pools are remembered."""
         params = self.space.params_of(number * self.layout.per_structure, check=False)
         pools = number * self.layout.per_structure // self.layout.per_pools
-        lives = self._pools(pools, params)
-        key = (pools, params.sweep_min_ticks)
-        with self._lock:
-            swept = self._swept.get(key)
-        if swept is None:
+        lives = self._lives.get(pools, lambda: pool_lives(self.tape, params))
+
+        def sweep() -> Int32s:
             swept = np.empty(len(lives.side), np.int32)
             sweep_bars(self.ground, lives, params.sweep_min_ticks, swept)
-            self._remember(self._swept, key, swept)
+            return swept
+
+        swept = self._swept.get((pools, params.sweep_min_ticks), sweep)
         return Structure(lives, swept, fsm_numbers(params))
-
-    def _pools(self, key: int, params: Params) -> Lives:
-        with self._lock:
-            lives = self._lives.get(key)
-        if lives is None:
-            lives = pool_lives(self.tape, params)
-            self._remember(self._lives, key, lives)
-        return lives
-
-    def _remember(self, kept: OrderedDict[Any, Any], key: object, value: object) -> None:
-        with self._lock:
-            kept[key] = value
-            while len(kept) > _POOLS_KEPT + self.threads:
-                kept.popitem(last=False)
 
     def scratch(self, pools: int) -> Scratch:
         """Return this thread's room for that many pools."""

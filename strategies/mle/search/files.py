@@ -54,4 +54,6 @@ def sync_folder(folder: Path) -> None:
 
 def cannot_write(path: Path, error: OSError) -> SearchInputError:
     """Return the error of a disk that refuses ``path``."""
-    return SearchInputError(f"{path} cannot be written ({error.strerror}); choose another folder or free the disk")
+    return SearchInputError(
+        f"{path} cannot be written ({error.strerror or error}); choose another folder or free the disk"
+    )

@@ -6,6 +6,7 @@ import json
 import random
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from search_cases import MNQ, random_case
 
 from live.market import INSTRUMENTS
 from live.params import Params
+from pj.settings_text import parse_yaml
 from strategies.mle.search.space import Hasher, SearchInputError, Space, params_sha256, read_space
 
 HUGE = ("swing_n", "max_pen_ticks", "max_chase_ticks", "max_hold_min")
@@ -109,3 +111,11 @@ def test_what_cannot_be_used_is_refused_in_one_sentence(raw: Any, says: str) -> 
     with pytest.raises(SearchInputError, match=says) as refusal:
         read_space(raw, MNQ)
     assert "\n" not in str(refusal.value)
+
+
+def test_the_runbook_s_space_can_be_read(root: Path) -> None:
+    text = (root / "docs/RUNBOOK.md").read_text("utf-8")
+    block = text.partition("## Searching parameters")[2].partition("```yaml\n")[2].partition("```")[0]
+    space = read_space(parse_yaml(block, "RUNBOOK.md"), MNQ)
+    assert (space.total, space.sample, space.base.max_qty) == (30, 100_000, 3)
+    assert [str(value) for value in space.axes[1].values] == ["1", "3/2", "2", "5/2", "3"]

@@ -103,6 +103,7 @@ def test_the_report_counts_and_warns(uninterrupted: Path, places: tuple[Path, Pa
         ("- 1", [], "must be a table"),
         ("swing_n: [3]", ["--backend", "abacus"], "unknown backend 'abacus'"),
         ("swing_n: [3]", ["--backend", "dask://nowhere"], "not an address"),
+        ("swing_n: [3]", ["--from", "2030-01-01"], "holds no bar of the chosen trade dates"),
         ("swing_n: [3]", ["--threads", "0"], "--threads is 0"),
         ("stop_buffer_ticks: [10000000000]", [], "compiled engine holds"),
         ("swing_n: [3]\nfixed: {tick: '0.3'}", [], "not a multiple of the tick"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,12 @@ import pytest
 
 from live.commands import ClosePosition
 from live.engine import Route
+from live.market import INSTRUMENTS
 from pj.brokers.dispatcher import Dispatcher
+from pj.brokers.limits import SendLimits
 from pj.brokers.port import Outcome
+from pj.brokers.secret_url import SecretUrl
+from pj.brokers.traderspost import TradersPost
 from pj.channels.fence import Fence, grant
 from pj.channels.logs import open_log
 from pj.channels.rundir import RunDir
@@ -26,6 +31,7 @@ from pj.processes.engine.shell import Shell
 from pj.processes.engine.startup import Context
 
 CONNECT_S, READ_S = 2.0, 5.0
+NOW = 1_795_183_260_250_118_000
 SLACK_S = 0.9
 HOOK = "/trading/webhook/6f9619ff-8b86-d011-b42d-00cf4fc964ff/s3cr3t-pass-0123456789abcdef"
 
@@ -105,3 +111,43 @@ def test_a_connection_that_is_never_made_is_safe_to_repeat_after_two_seconds(tmp
             outcome, code, took_s = first_answer(dispatcher)
     assert (outcome, code) == (Outcome.RETRY_SAFE, "connect-time-out"), "not one byte of the order has left"
     assert CONNECT_S <= took_s < CONNECT_S + SLACK_S
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (b"HTTP/1.1 200 OK\r\n", b"X-Slow: 1\r\n"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n", b"{"),
+        (b"HTTP/1.1 2", b"0"),
+    ],
+    ids=["headers", "body", "status"],
+)
+def test_an_answer_that_drips_holds_nobody_up(parts: tuple[bytes, bytes]) -> None:
+    first, drop = parts
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=drip, args=(server, first, drop))
+        thread.start()
+        url = SecretUrl(f"http://127.0.0.1:{server.getsockname()[1]}{HOOK}")
+        adapter = TradersPost(url, INSTRUMENTS["MNQ"], SendLimits(), CONNECT_S, 0.3)
+        begun_s = time.monotonic()
+        answer = adapter.send(ClosePosition("a:EXIT", "MNQZ6", 1, "TEST", NOW), NOW)
+        took_s = time.monotonic() - begun_s
+        thread.join()
+        adapter.close()
+    assert answer.outcome is Outcome.UNKNOWN, answer
+    assert answer.sent_mono_ns > 0, "the order is out"
+    assert took_s < 2 * 0.3 + SLACK_S
+
+
+def drip(server: socket.socket, first: bytes, drop: bytes) -> None:
+    """Answer one request with ``first``, then a drop each 0.1 s for at most 4 s, until the other side ends it."""
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(65_536)
+        connection.sendall(first)
+        for _ in range(40):
+            time.sleep(0.1)
+            try:
+                connection.sendall(drop)
+            except OSError:
+                return

@@ -27,6 +27,8 @@ from pj.contracts import parse_contract
 
 NEW_YORK: Final = ZoneInfo("America/New_York")
 MAX_BODY: Final = 65_536
+WHOLE: Final = 2
+"""A whole answer may take this many times the read time-out, which is one of silence."""
 LastPrice = Callable[[str], int | None]
 """Give a contract's last traded price in ticks, None when none is known; called by the sender's thread."""
 CODE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -53,7 +55,7 @@ class TradersPost:
         self._instrument = instrument
         self._limits = limits
         self._timeouts = (connect_timeout_s, read_timeout_s)
-        self._outgoing = Outgoing()
+        self._outgoing = Outgoing(WHOLE * read_timeout_s)
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy and no .netrc may see or change what is sent
         self._session.headers.update({"User-Agent": "pj-engine", "Content-Type": "application/json"})
@@ -87,7 +89,9 @@ class TradersPost:
             ) as reply:
                 _read(reply, self._timeouts[1])
         except requests.RequestException:
-            self._outgoing.reset()  # the order itself will find out and say so
+            return  # the order itself will find out and say so
+        finally:
+            self._outgoing.reset()
 
     def close(self) -> None:
         """Drop the connection."""
@@ -108,6 +112,8 @@ class TradersPost:
             if outgoing.bytes == 0:
                 return Answer(Outcome.RETRY_SAFE, why)
             return Answer(Outcome.UNKNOWN, why, sent_mono_ns=outgoing.last_ns)
+        finally:
+            outgoing.reset()
 
 
 def classify(status: int, body: bytes, sent_mono_ns: int = 0) -> Answer:

@@ -132,9 +132,8 @@ def audit(evidence: Evidence, tried: Tried, plan: Plan, say: Say = lambda _: Non
     say("running the parameters, the earlier looks and the neighbours")
     table = market.trades(params)
     daily = daily_net_cents(market.tape, table)
-    earlier = _columns(evidence, opened)
     steps = neighbours_of(market, moves, split)
-    case = _case(evidence, tried, split, table, earlier, steps)
+    case = _case(evidence, tried, split, table, opened, steps)
     say("statistics of the trials and the holdout")
     weighed = weigh(case, plan.settings)
     say("cost stress")
@@ -200,6 +199,7 @@ def _look(evidence: Evidence, tried: Tried, split: Split) -> Look:
         since,
         until,
         evidence.params.to_dict(),
+        tried.count,
     )
 
 
@@ -221,9 +221,10 @@ def _case(
     tried: Tried,
     split: Split,
     table: TradeTable,
-    earlier: Matrix | None,
+    opened: Opened,
     steps: tuple[Step, ...],
 ) -> Case:
+    earlier = _columns(evidence, opened)
     daily = daily_net_cents(evidence.market.tape, table)
     fit = tried.fit
     if earlier is not None:
@@ -236,7 +237,7 @@ def _case(
         table.column(c.T_SIDE),
         table.column(c.T_NET),
         fit,
-        tried.count + (0 if earlier is None else earlier.shape[1]),
+        tried.count + opened.earlier_trials,
         None if earlier is None else earlier[split.hold],
         demanded_slippage(evidence.params),
         evidence.market.daily(slipped(evidence.params)),

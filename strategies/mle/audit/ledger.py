@@ -65,7 +65,7 @@ class Look:
     """Name one look at a holdout: hashes of parameters, tape and search, the symbol and the held-out dates.
 
     ``number`` counts the looks that this tape had with this one, ``params`` are the parameters in the names of pj1 S13
-    (so that a later audit can rebuild the trial).
+    (so that a later audit can rebuild the trial), ``trials`` how many the search behind it tried (1: a backtest).
     """
 
     params_sha256: str
@@ -75,6 +75,7 @@ class Look:
     hold_from: str
     hold_to: str
     params: Mapping[str, Any] = field(default_factory=dict)
+    trials: int = 1
     number: int = 0
 
     def counts_for(self, other: Look) -> bool:
@@ -91,6 +92,13 @@ class Opened:
     repeated: bool
     earlier: tuple[Look, ...]
     total: int
+
+    @property
+    def earlier_trials(self) -> int:
+        """Return how many trials stand behind the earlier looks; a search counts once, the judged one not again."""
+        searches = {one.search_sha256: one.trials for one in self.earlier if one.search_sha256}
+        searches.pop(self.look.search_sha256, None)
+        return sum(not one.search_sha256 for one in self.earlier) + sum(searches.values())
 
 
 class Ledger:

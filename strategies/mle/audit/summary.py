@@ -53,6 +53,7 @@ def tree_of(audit: Audit) -> dict[str, Any]:
                 "number": audit.opened.look.number,
                 "by_now": audit.opened.total,
                 "earlier_params_sha256": [one.params_sha256 for one in audit.opened.earlier],
+                "earlier_trials": audit.opened.earlier_trials,
             },
             "facts": asdict(weighed.facts),
             "moments": {"fit": weighed.moments_fit, "hold": weighed.moments_hold},

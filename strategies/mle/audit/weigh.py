@@ -7,7 +7,7 @@ dates of a configuration that was not chosen are never read here, so a search ca
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Final, TypeVar
 
@@ -58,8 +58,9 @@ class Case:
 
     ``daily`` (all dates, cents) and the three trade columns (row of the trade date, side +-1, net in cents) are the
     chosen configuration's. ``trials`` are the fitted rows of every configuration that was tried, as T x N (None when
-    it was the only one), ``trial_count`` is how many that were. ``looks_hold`` are the held-out rows of the
-    configurations that looked at this holdout before. ``slip_daily`` is ``daily`` with ``slip_ticks`` of slippage.
+    it was the only one), ``trial_count`` is how many there were, those included whose days are not at hand.
+    ``looks_hold`` are the held-out rows of the configurations that looked at this holdout before. ``slip_daily`` is
+    ``daily`` with ``slip_ticks`` of slippage.
     """
 
     split: Split
@@ -165,7 +166,11 @@ def weigh(case: Case, settings: Settings) -> Weighed:
 def _luck(case: Case, trials: Matrix, settings: Settings, reasons: _Reasons) -> Luck:
     """Return what luck alone could do; where it cannot be drawn, every trial counts as one of its own: stricter."""
     drawn = reasons.attempt("effective_trials", lambda: measured_luck(trials, settings.luck_draws, settings.seed))
-    return drawn or Luck(float(case.trial_count), _sharpe_variance(trials, len(trials)), trials.shape[1])
+    if drawn is None:
+        return Luck(float(case.trial_count), _sharpe_variance(trials, len(trials)), trials.shape[1])
+    # Trials of earlier searches, whose days are not at hand, count as if they held as many bets as those that are.
+    known = 1 if case.trials is None else case.trials.shape[1]
+    return replace(drawn, effective=drawn.effective * max(1.0, case.trial_count / known))
 
 
 def _deflations(case: Case, luck: Luck, reasons: _Reasons) -> dict[str, Any]:

@@ -130,6 +130,7 @@ def test_walk_forward_chooses_on_the_past_only() -> None:
     assert set(rolling.chosen) == set(anchored.chosen) == {3}
     assert rolling.daily == tuple(trials[rolling.first_row :, 3].tolist())
     assert rolling.efficiency == pytest.approx(rolling.mean_cents / rolling.fit_mean_cents)
+    assert found.cross is not None and set(found.cross.path_nets_cents) == {int(trials[:, 3].sum())}
     changed = trials.copy()
     changed[rolling.first_row + 21 :] = rng.permuted(changed[rolling.first_row + 21 :], axis=1)
     assert forward(changed).walks[0].chosen[:1] == rolling.chosen[:1]

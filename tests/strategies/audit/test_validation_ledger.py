@@ -55,6 +55,18 @@ def test_the_same_parameters_on_another_cut_are_a_look_but_no_new_trial(tmp_path
     assert (cut.repeated, cut.earlier, len(ledger.looks())) == (False, (), 2)
 
 
+def test_trials_of_an_earlier_search_count_once_and_those_of_the_judged_one_not_again(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "looks.jsonl")
+    ledger.record(LOOK)
+    for name in ("a1", "a2"):
+        ledger.record(replace(LOOK, params_sha256=name, search_sha256="a", trials=1200))
+    ledger.record(replace(LOOK, params_sha256="b", search_sha256="b", trials=300))
+    assert ledger.record(replace(LOOK, params_sha256="new")).earlier_trials == 1 + 1200 + 300
+    inside = ledger.record(replace(LOOK, params_sha256="a3", search_sha256="a", trials=1200))
+    assert inside.earlier_trials == 1 + 300 + 1
+    assert ledger.record(LOOK).earlier_trials == 0
+
+
 @pytest.mark.parametrize("kept", [0, 1, 40])
 def test_a_torn_last_line_is_no_look_and_harms_nothing(tmp_path: Path, kept: int) -> None:
     ledger = Ledger(tmp_path / "looks.jsonl")

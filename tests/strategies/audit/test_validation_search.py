@@ -147,6 +147,16 @@ def test_a_look_by_hand_before_the_search_is_one_more_trial(made: Path) -> None:
     assert tree["looks"]["number"] == 2 and tree["facts"]["trials"] == 19
 
 
+def test_a_backtest_after_a_search_carries_the_trials_of_the_search(made: Path) -> None:
+    assert validate(made) == 1
+    bars = ["--bars", str(made / "bars.parquet")]
+    assert main(["backtest", *bars, "--out", str(made / "bt")]) == 0
+    words = ["--ledger", str(made / "looks.jsonl"), "--placebos", "5", "--out", str(made / "v")]
+    assert main(["validate", "--backtest", str(made / "bt"), *words]) == 1
+    tree = verdict(made)
+    assert tree["looks"]["earlier_trials"] == 18 and tree["facts"]["trials"] == 19
+
+
 def test_grid_steps_go_one_place_along_each_axis_of_numbers() -> None:
     raw = {
         "swing_n": [20, 5, 10],

@@ -94,6 +94,13 @@ def test_looks_at_the_holdout_deflate_it() -> None:
     assert facts.dsr_hold < alone.dsr_hold - 0.05
 
 
+def test_trials_whose_days_are_gone_deflate_too() -> None:
+    case = case_of(drift=6.0, trials=30)
+    known, more = weigh(case, SETTINGS).facts, weigh(replace(case, trial_count=3000), SETTINGS).facts
+    assert more.effective_trials == pytest.approx(100 * known.effective_trials)
+    assert known.dsr_fit is not None and more.dsr_fit is not None and more.dsr_fit < known.dsr_fit
+
+
 def test_of_very_many_trials_evenly_spaced_ones_and_the_judged_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     case = case_of(trials=200)
     assert case.trials is not None

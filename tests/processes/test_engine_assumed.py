@@ -91,3 +91,12 @@ def test_an_old_unknown_entry_is_left_to_the_operator() -> None:
     clock.assumed.restore(engine, [line("INTENT", KEY), line("UNKNOWN", KEY)])
     assert clock.assumed.doubted
     assert clock.due(60) == []
+
+
+@pytest.mark.parametrize(("told", "qty"), [(["INTENT", "ACKED"], 5), (["INTENT"], None)])
+def test_a_restart_right_after_the_receipt_assumes_the_entry_filled(told: list[str], qty: int | None) -> None:
+    # The position was assumed in memory only: if it stayed unknown, nobody would ever leave the position again.
+    clock, engine = Time(), pending_engine()
+    clock.assumed.restore(engine, [line(kind, KEY) for kind in told])
+    report = clock.assumed.repeat()
+    assert (None if report is None else report.qty) == qty

@@ -56,10 +56,12 @@ class AssumedPosition:
             entry = intents.get(key)
             if entry is not None and self._clock.now_ns() - entry.ts_ns < YOUNG_NS:
                 self._owe(key, str(entry.data["contract"]), int(entry.data["qty"]), set(intents), done)
-        position = engine.desk.position
+        position, order = engine.desk.position, engine.desk.order
         self._qty = 0 if position is None else position.signal.side * position.qty
-        if engine.desk.order is not None and position is None:
-            self._qty = None
+        if order is not None and position is None:
+            # Taken, and the process died before it was assumed filled: nothing later would say so again.
+            taken = any(line.type == "ACKED" and line.data["key"] == order.key for line in lines)
+            self._qty = order.signal.side * order.qty if taken else None
 
     def note(self, event: Event, engine: Engine) -> None:
         """Take the route's answer; an entry that became unknown is owed exits."""

@@ -157,6 +157,8 @@ def number_of(one: Criterion) -> str:
         return "-"
     if "$" in one.threshold:
         return usd(100 * one.number)
+    if "%" in one.threshold or one.threshold == "all":
+        return f"{one.number:.0%}"
     return f"{one.number:,.0f}" if float(one.number).is_integer() and abs(one.number) > 1 else f"{one.number:,.4g}"
 
 

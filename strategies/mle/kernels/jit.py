@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -49,9 +50,10 @@ def _prepared() -> Path | None:
         base = Path(given) if given else user_cache_folder() / "pj-engine" / "numba"
         folder = base / sources_hash()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):  # asking for permission is no answer on Windows or a full disk
+            return folder
     except (OSError, RuntimeError):  # RuntimeError: this user has no home folder
         return None
-    return folder if os.access(folder, os.W_OK) else None
 
 
 CACHE_FOLDER: Final = _prepared()

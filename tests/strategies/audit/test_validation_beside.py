@@ -19,6 +19,9 @@ from strategies.mle.audit.stress import cost_stress, demanded_slippage
 from strategies.mle.compiled import run_compiled
 from strategies.mle.kernels import codes as c
 
+#: The first run after a change of any kernel compiles all of them.
+pytestmark = pytest.mark.timeout(400)
+
 TAPE = tape_of(40)
 PARAMS = Params()
 SPLIT = split_days(TAPE.days)

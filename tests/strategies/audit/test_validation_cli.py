@@ -15,6 +15,9 @@ from made_up import write_bars
 from pj.cli import main
 from strategies.mle.audit.ledger import Ledger
 
+#: The first run after a change of any kernel compiles all of them.
+pytestmark = pytest.mark.timeout(400)
+
 DAYS = 60
 
 
@@ -57,7 +60,7 @@ def verdict(folder: Path) -> dict[str, Any]:
 
 def test_a_real_run_fails_made_up_prices_in_words_json_and_html(made: Path) -> None:
     command = [sys.executable, "-m", "pj.cli", "validate", "--backtest", "bt", "--placebos", "5", "--out", "judged"]
-    words = subprocess.run(command, cwd=made, capture_output=True, text=True, timeout=110, check=False)
+    words = subprocess.run(command, cwd=made, capture_output=True, text=True, timeout=300, check=False)
     assert words.returncode == 1, words.stderr
     assert words.stdout.startswith("FAIL  backtest, MNQ, one configuration")
     assert "look 1 at this holdout" in words.stdout

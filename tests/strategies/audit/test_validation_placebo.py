@@ -23,6 +23,9 @@ from strategies.mle.compiled import reclaims, run_compiled, trade_table
 from strategies.mle.kernels import codes as c
 from strategies.mle.tape import Tape
 
+#: The first run after a change of any kernel compiles all of them.
+pytestmark = pytest.mark.timeout(400)
+
 MNQ = INSTRUMENTS["MNQ"]
 
 

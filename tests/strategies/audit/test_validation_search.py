@@ -24,6 +24,9 @@ from strategies.mle.registry import file_sha256
 from strategies.mle.search.result import open_search
 from strategies.mle.search.space import read_space
 
+#: The first run after a change of any kernel compiles all of them.
+pytestmark = pytest.mark.timeout(400)
+
 SPACE = """
 swing_n: [5, 10, 15]
 target_r: ["1", "2", "3"]

@@ -15,7 +15,7 @@ import pytest
 import pj.simulators.market as market
 from pj.cli import main
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 DAYS = 225
 FOLLOWED = 0.4

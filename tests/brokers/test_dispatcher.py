@@ -232,3 +232,19 @@ def test_every_attempt_of_an_exit_asks_the_fence_again(make: Make) -> None:
     assert results[-1].answer.code == FENCED
     assert asked == [True, True, False]
     assert desk.seen() == ["exit", "exit"]
+
+
+def test_two_exits_of_one_trade_are_kept_apart_and_two_trades_are_not(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Both would find the position that the first is still closing, and turn it around.
+    monkeypatch.setattr(module, "APART_S", 0.6)
+    desk = make()
+    began, at_s = time.monotonic(), []
+    for key in ("p@1:EXIT", "p@1:EXIT2", "q@2:EXIT"):
+        desk.dispatcher.submit(replace(desk.exit(), key=key))
+        desk.results(1)
+        at_s.append(time.monotonic() - began)
+    assert at_s[1] - at_s[0] >= 0.5
+    assert at_s[2] - at_s[1] < 0.5
+    assert desk.seen() == ["exit"] * 3

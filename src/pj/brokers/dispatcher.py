@@ -13,18 +13,22 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 
-from live.commands import PlaceBracket
+from live.commands import ClosePosition, PlaceBracket
 from pj.brokers.guarded import GuardedBroker
 from pj.brokers.port import Answer, Order, Outcome
 from pj.clock import Clock
 
 RESEND_S: Final = (0.5, 1.0, 2.0, 5.0)
+APART_S: Final = 3.0
+"""Real seconds between two exits of one trade that bear different keys. A service closes what it finds: were the first
+still on its way when the second looks, both would close, and the position would be turned around."""
 MAX_QUEUE: Final = 1000
 FENCED: Final = "FENCED"
 SendFence = Callable[[], AbstractContextManager[bool]]
@@ -80,6 +84,7 @@ class Dispatcher:
         self._stopping = threading.Event()
         self._warm_wish = threading.Event()
         self._waiting = 0
+        self._last_exit = ("", "", 0.0)
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
         self._thread.start()
 
@@ -133,16 +138,28 @@ class Dispatcher:
     def _deliver(self, order: Order) -> None:
         entry = isinstance(order, PlaceBracket)
         attempt = 0
+        if not self._kept_apart(order):
+            return
         while True:
             attempt += 1
             now_ns = self._clock.now_ns()
             late = self._why_late(order, now_ns)
             answer = Answer(Outcome.REFUSED, late) if late else self._send(order, now_ns)
+            if isinstance(order, ClosePosition) and answer.outcome in {Outcome.ACKED, Outcome.UNKNOWN}:
+                self._last_exit = (_trade_of(order), order.key, time.monotonic())
             final = entry or answer.outcome in {Outcome.ACKED, Outcome.REFUSED, Outcome.HANDED}
             self._results.append(Result(order, answer, attempt, final, self._clock.now_ns(), late))
             self._wake()
             if final or self._stopping.wait(RESEND_S[min(attempt, len(RESEND_S)) - 1]):
                 return
+
+    def _kept_apart(self, order: Order) -> bool:
+        """Wait until another exit of the same trade is APART_S old; return False when stopped meanwhile."""
+        trade, key, at_s = self._last_exit
+        if not isinstance(order, ClosePosition) or _trade_of(order) != trade or order.key == key:
+            return True
+        rest_s = at_s + APART_S - time.monotonic()
+        return rest_s <= 0 or not self._stopping.wait(rest_s)
 
     def _why_late(self, order: Order, now_ns: int) -> str:
         """Return why an entry must not leave any more; age is real time under every clock."""
@@ -161,3 +178,8 @@ class Dispatcher:
             return self._broker.send(order, now_ns)
         except Exception as error:  # noqa: BLE001 - whatever broke, the order may be out: that is UNKNOWN, never a retry
             return Answer(Outcome.UNKNOWN, f"crash-{type(error).__name__}")
+
+
+def _trade_of(order: Order) -> str:
+    """Return what the keys of one trade's orders have in common."""
+    return order.key.rpartition(":")[0]

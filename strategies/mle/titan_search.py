@@ -129,6 +129,7 @@ def run_search(
         shown = progress(plan.rows, len(tape)) if progress else None
         todo = [part for part in range(len(plan)) if part not in there]
         stored = _store_all(worker, plan, store, todo, shown, Stop() if stop is None else stop)
+        store.settle()
         summary = _summary(worker.name, tape, plan, stored, store.keeps_daily)
     if summary.finished:
         summary = replace(summary, **_results(read_search(out)))

@@ -11,9 +11,10 @@ from strategies.mle.search.space import SearchInputError
 
 
 def write_whole(path: Path, fill: Callable[[Path], None]) -> None:
-    """Let ``fill`` write a hidden file beside ``path``, sync it, then put it in place and sync the folder.
+    """Let ``fill`` write a hidden file beside ``path``, sync it, then put it in place.
 
-    Raises SearchInputError when the disk refuses.
+    A power cut may take the new name back until ``sync_folder``, never give half a file. Raises SearchInputError when
+    the disk refuses.
     """
     temporary: Path | None = None
     try:
@@ -24,7 +25,6 @@ def write_whole(path: Path, fill: Callable[[Path], None]) -> None:
             os.fsync(stream.fileno())
         temporary.replace(path)
         temporary = None
-        sync_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
@@ -42,7 +42,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a renaming in ``folder`` last; Windows writes its directories through by itself."""
+    """Make the names in ``folder`` last; Windows writes its directories through by itself."""
     if sys.platform == "win32":
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from strategies.mle.kernels.batch import O_DRAWDOWN, O_NET, O_TRADES, O_WINS
 from strategies.mle.search.batches import Block
-from strategies.mle.search.files import cannot_write, write_text, write_whole
+from strategies.mle.search.files import cannot_write, sync_folder, write_text, write_whole
 from strategies.mle.search.plan import Plan
 from strategies.mle.search.space import Axis, Hasher, SearchInputError, Space
 
@@ -82,7 +82,11 @@ class Store:
         return {part for part in range(len(self.plan)) if self._is_whole(part)}
 
     def write(self, part: int, block: Block) -> None:
-        """Keep a part: its days first, then its Parquet file, each synced to disk."""
+        """Keep a part: its days first, then its Parquet file, synced.
+
+        The days are synced by ``settle`` only: should a power cut take them, their hash in the part's file tells, and
+        ``open`` has the part computed again.
+        """
         told = hashlib.sha256(block.daily.tobytes()).hexdigest()
         if self.keeps_daily:
             path = self.folder / DAILY
@@ -90,8 +94,6 @@ class Store:
                 with path.open("rb+") as stream:
                     stream.seek(self._daily_at(part))
                     stream.write(block.daily.astype("<i4", copy=False).tobytes())
-                    stream.flush()
-                    os.fsync(stream.fileno())
             except OSError as error:
                 raise cannot_write(path, error) from error
         meta = {"part": part, "identity": self._identity, "daily_sha256": told}
@@ -100,6 +102,17 @@ class Store:
             self._part(part),
             lambda temporary: pq.write_table(table, temporary, compression="zstd", row_group_size=len(table) or 1),
         )
+
+    def settle(self) -> None:
+        """Have all that was written on disk."""
+        try:
+            if self.keeps_daily:
+                with (self.folder / DAILY).open("rb+") as stream:
+                    os.fsync(stream.fileno())
+            for folder in (self.folder / TRIALS, self.folder):
+                sync_folder(folder)
+        except OSError as error:
+            raise cannot_write(self.folder, error) from error
 
     def outputs(self) -> list[str]:
         """Return the names of all files of the finished search."""

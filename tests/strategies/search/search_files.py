@@ -57,7 +57,7 @@ def command(bars: Path, space: Path, out: Path, *more: str) -> list[str]:
     return [*words, "--out", str(out), "--threads", "1", *more]
 
 
-def run(*words: str, timeout: float = 100, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run(*words: str, timeout: float = 250, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, timeout=timeout, check=False, env=env)
 
 

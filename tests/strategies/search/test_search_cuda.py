@@ -21,8 +21,10 @@ SIMULATOR = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
 WITHOUT = {**os.environ, "NUMBA_DISABLE_CUDA": "1"}
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_simulator_s_bits_are_the_processors() -> None:
-    done = run(sys.executable, "-P", str(TWIN), "6", "4", timeout=110, env=SIMULATOR)
+    done = run(sys.executable, "-P", str(TWIN), "6", "4", timeout=250, env=SIMULATOR)
     assert done.returncode == 0, done.stdout + done.stderr
     rows, trades = (int(one) for one in re.findall(r"(\d+) (?:rows|trades)", done.stdout))
     assert rows > 60 and trades > 500
@@ -41,6 +43,8 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return write_bars(folder / "bars.parquet", market(2)), folder / "space.yaml"
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_without_a_gpu_the_processors_search_and_it_is_said(places: tuple[Path, Path], tmp_path: Path) -> None:
     done = run(*command(*places, tmp_path / "cuda", "--backend", "cuda"), env=WITHOUT)
     assert done.returncode == 0, done.stderr
@@ -50,6 +54,8 @@ def test_without_a_gpu_the_processors_search_and_it_is_said(places: tuple[Path, 
     assert bytes_of(tmp_path / "cuda") == bytes_of(tmp_path / "cpu")
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_search_by_the_simulator_has_the_same_files(places: tuple[Path, Path], tmp_path: Path) -> None:
     done = run(*command(*places, tmp_path / "cuda", "--backend", "cuda"), env=SIMULATOR)
     assert done.returncode == 0 and "GPU: " in done.stderr, done.stderr

@@ -57,7 +57,7 @@ def cluster() -> Iterator[tuple[str, list[int]]]:
     """Give the address of a scheduler with two worker processes of their own, and their pids."""
     child, address, pids = started()
     yield address, pids
-    child.communicate(timeout=30)
+    child.communicate(timeout=100)
 
 
 def without_backend(out: Path) -> dict[str, str]:
@@ -69,6 +69,7 @@ def without_backend(out: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_cluster_gives_the_same_bytes(
     places: tuple[Path, Path], alone: dict[str, str], cluster: tuple[str, list[int]], tmp_path: Path
 ) -> None:
@@ -81,6 +82,7 @@ def test_a_cluster_gives_the_same_bytes(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 def test_a_worker_killed_midway_is_not_seen(
     places: tuple[Path, Path], alone: dict[str, str], cluster: tuple[str, list[int]], tmp_path: Path
@@ -93,7 +95,7 @@ def test_a_worker_killed_midway_is_not_seen(
         time.sleep(0.002)
     os.kill(pids[0], signal.SIGKILL)
     killed_at = len(list((out / "trials").glob("part-*")))
-    _, said = child.communicate(timeout=90)
+    _, said = child.communicate(timeout=250)
     assert child.returncode == 0, said
     print("killed after part", killed_at)
     assert 0 < killed_at < len(list((out / "trials").glob("part-*")))
@@ -101,6 +103,7 @@ def test_a_worker_killed_midway_is_not_seen(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_no_scheduler_is_exit_three_in_one_sentence(places: tuple[Path, Path], free_port: int, tmp_path: Path) -> None:
     done = run(*command(*places, tmp_path / "out", "--backend", f"dask://127.0.0.1:{free_port}"))
     assert done.returncode == 3 and done.stderr.count("\n") == 1, done.stderr
@@ -108,6 +111,7 @@ def test_no_scheduler_is_exit_three_in_one_sentence(places: tuple[Path, Path], f
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_cluster_that_goes_away_leaves_a_search_to_resume(
     places: tuple[Path, Path], alone: dict[str, str], tmp_path: Path
 ) -> None:
@@ -118,7 +122,7 @@ def test_a_cluster_that_goes_away_leaves_a_search_to_resume(
     while child.poll() is None and len(list((out / "trials").glob("part-*"))) < 1:
         time.sleep(0.002)
     scheduler.kill()
-    _, said = child.communicate(timeout=100)
+    _, said = child.communicate(timeout=250)
     scheduler.communicate()
     assert child.returncode == 3 and "Traceback" not in said, said
     assert "went away" in said and "--resume" in said

@@ -117,6 +117,7 @@ def test_an_empty_tape_gives_empty_rows() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("name", "front"),
     [("mnq_1m_2026-03_2026-05", False), ("nq_1m_2025-01_2025-06", True), ("mes_1m_2026-03_2026-05", False)],

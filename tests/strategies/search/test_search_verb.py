@@ -15,7 +15,8 @@ from search_files import SPACE, bytes_of, command, market, run, write_bars
 
 from pj.cli import main
 
-BIG = SPACE + "max_consec_losses: {from: 1, to: 6, step: 1}\nmax_trades_day: {from: 1, to: 30, step: 1}\n"
+KILLS = 7
+BIG = SPACE + "max_consec_losses: {from: 1, to: 6, step: 1}\nmax_trades_day: {from: 1, to: 15, step: 1}\n"
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def uninterrupted(places: tuple[Path, Path], tmp_path_factory: pytest.TempPathFa
     out = tmp_path_factory.mktemp("whole") / "out"
     done = run(*command(*places, out))
     assert done.returncode == 0, done.stderr
-    assert len(list((out / "trials").iterdir())) > 12
+    assert len(list((out / "trials").iterdir())) > 10
     return out
 
 
@@ -39,34 +40,33 @@ def parts(out: Path) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL; TerminateProcess is tried by the same code there")
 def test_kill_nine_at_any_moment_is_not_seen_in_the_result(
     places: tuple[Path, Path], uninterrupted: Path, tmp_path: Path
 ) -> None:
     out, rng, kills = tmp_path / "out", random.Random(9), 0
-    deadline = time.monotonic() + 100
-    while time.monotonic() < deadline:
-        child = subprocess.Popen(
-            command(*places, out, *(["--resume"] if out.exists() else [])),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+    while True:
+        words = command(*places, out, *(["--resume"] if out.exists() else []))
+        child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         before = parts(out)
-        while child.poll() is None and parts(out) < before + 1 + kills % 3:
+        while kills < KILLS and child.poll() is None and parts(out) < before + kills % 3:
             time.sleep(0.002)
-        time.sleep(rng.random() * 0.05)
-        child.kill()
-        _, said = child.communicate()
+        if kills < KILLS:
+            time.sleep(rng.random() * 0.05 if kills % 3 else rng.random())
+            child.kill()
+        _, said = child.communicate(timeout=250)
         if child.returncode == 0:
             break
         assert child.returncode == -signal.SIGKILL, said.decode()
         kills += 1
     print(kills, "kills")
-    assert kills >= 5 and child.returncode == 0
+    assert kills >= 5
     assert bytes_of(out) == bytes_of(uninterrupted)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C reaches a whole console there, the test's own too")
 def test_ctrl_c_ends_after_a_part_and_says_how_to_go_on(
     places: tuple[Path, Path], uninterrupted: Path, tmp_path: Path
@@ -76,7 +76,7 @@ def test_ctrl_c_ends_after_a_part_and_says_how_to_go_on(
     while parts(out) < 2 and child.poll() is None:
         time.sleep(0.002)
     child.send_signal(signal.SIGINT)
-    told, words = child.communicate(timeout=60)
+    told, words = child.communicate(timeout=250)
     assert child.returncode == 0 and "Traceback" not in words
     assert "stopping after this part" in words and "the same command with --resume" in told
     assert 0 < parts(out) < parts(uninterrupted) and not (out / "run.json").exists()
@@ -152,13 +152,14 @@ def test_a_search_on_processors_never_imports_the_cluster(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.skipif(sys.platform == "win32", reason="peak memory is read by getrusage")
 def test_memory_does_not_grow_with_the_space(tmp_path: Path) -> None:
     bars = write_bars(tmp_path / "bars.parquet", market(4))
     sizes = {}
-    for most in (15, 120):
+    for most in (15, 90):
         space = tmp_path / f"space{most}.yaml"
-        space.write_text(BIG.replace("to: 30", f"to: {most}"), "utf-8")
+        space.write_text(BIG.replace("to: 15", f"to: {most}"), "utf-8")
         code = (
             "import resource, sys, pj.cli; pj.cli.main(sys.argv[1:]);"
             "print('KIB', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
@@ -166,4 +167,4 @@ def test_memory_does_not_grow_with_the_space(tmp_path: Path) -> None:
         done = run(sys.executable, "-P", "-c", code, *command(bars, space, tmp_path / str(most))[4:])
         sizes[most] = int(done.stdout.rpartition("KIB ")[2]) / 1024
     print(sizes, "MiB")
-    assert sizes[120] < sizes[15] + 30
+    assert sizes[90] < sizes[15] + 30

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from live.params import Params, ParamsError
 from live.records import usd_text
 from strategies.mle.audit.evidence import BarChoice, Evidence, backtest_evidence, params_sha256
+from strategies.mle.audit.factors import Factor, factors
 from strategies.mle.audit.forward import Forward, forward
 from strategies.mle.audit.ledger import DEFAULT_LEDGER, Ledger, Look, Opened
 from strategies.mle.audit.neighbours import Move, Step, natural_steps, neighbours_of
@@ -98,6 +99,7 @@ class Audit:
     placebo: Placebo
     nulls: tuple[Null, ...]
     forward: Forward
+    factors: tuple[Factor, ...]
     monte: MonteCarlo | None
     monte_why: str
 
@@ -160,6 +162,7 @@ def audit(evidence: Evidence, tried: Tried, plan: Plan, say: Say = lambda _: Non
         levels,
         nulls,
         ahead,
+        factors(table, split),
         monte,
         why,
     )

@@ -39,6 +39,15 @@ def html_of(audit: Audit) -> str:
         fan_words=_fan_words(audit),
         walk_lines=_walk_lines(audit),
         own_net=usd(total),
+        factors=[
+            {
+                "name": one.name,
+                "trades": one.trades,
+                "net": usd(one.net_cents),
+                "figures": [f"{value:.3f}" for value in (one.t, one.p, one.holm, one.bh)],
+            }
+            for one in audit.factors
+        ],
         stresses=[
             {
                 "name": one.name,

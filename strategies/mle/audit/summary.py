@@ -124,6 +124,7 @@ def _beside(audit: Audit) -> dict[str, Any]:
             {name: value for name, value in asdict(walk).items() if name != "daily"} | {"days": len(walk.daily)}
             for walk in ahead.walks
         ],
+        "factors": [asdict(one) for one in audit.factors],
         "cpcv": None if ahead.cross is None else asdict(ahead.cross),
         "not_possible": ahead.why | ({"monte_carlo": audit.monte_why} if audit.monte is None else {}),
         "monte_carlo": None if audit.monte is None else asdict(audit.monte),
@@ -192,6 +193,9 @@ def beside_lines(audit: Audit) -> Iterator[str]:
         yield f"  CPCV, {cross.splits} splits      Sharpe of the {len(cross.path_sharpes)} paths {ratios} a day"
     for name, why in audit.forward.why.items():
         yield f"  {name:<18} not possible: {why}"
+    for one in audit.factors:
+        adjusted = f"t {one.t:.2f}, p {one.p:.3f}, by Holm {one.holm:.3f}"
+        yield f"  factor {one.name:<11} {one.trades} trades, net {usd(one.net_cents)}, {adjusted}"
     yield from _path_lines(audit)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 from made_up import tape_of
 
 from live.params import Params
+from strategies.mle.audit.factors import factors
 from strategies.mle.audit.forward import forward, spans
 from strategies.mle.audit.market import Market
 from strategies.mle.audit.neighbours import STEPS, natural_steps, neighbours_of
@@ -121,6 +123,26 @@ def test_no_trades_leave_nulls_that_say_nothing() -> None:
     table = run_compiled(TAPE, params).table
     assert len(table) == 0
     assert [one.p for one in permutation_nulls(TAPE, table, params, draws=10)] == [1.0, 1.0]
+
+
+def test_factors_are_parts_of_the_whole_and_held_to_their_number() -> None:
+    table = run_compiled(TAPE, PARAMS).table
+    found = {one.name: one for one in factors(table, SPLIT)}
+    daily = Market(TAPE, "MNQ").daily(PARAMS)
+    total = int(daily[SPLIT.judged].sum())
+    kinds = [one for name, one in found.items() if name in c.KINDS]
+    assert sum(one.net_cents for one in kinds) == total == found["longs"].net_cents + found["shorts"].net_cents
+    assert len(kinds) > 4
+    shorts = np.zeros(len(daily))
+    mine = table.rows[table.column(c.T_SIDE) < 0]
+    np.add.at(shorts, SPLIT.rows_of(mine[:, c.T_DAY]), mine[:, c.T_NET])
+    judged = shorts[SPLIT.judged]
+    assert found["shorts"].t == pytest.approx(np.sqrt(len(judged)) * judged.mean() / judged.std(ddof=1))
+    assert found["shorts"].p == pytest.approx(NormalDist().cdf(-found["shorts"].t))
+    smallest = min(found.values(), key=lambda one: one.p)
+    assert smallest.holm == pytest.approx(min(1.0, smallest.p * len(found)))
+    assert all(one.p <= one.bh <= one.holm <= 1 for one in found.values())
+    assert factors(run_compiled(TAPE, Params.from_dict({"windows": []})).table, SPLIT) == ()
 
 
 def test_walk_forward_chooses_on_the_past_only() -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from strategies.mle.audit.ledger import Ledger, Look
+from strategies.mle.audit.ledger import Ledger, Look, Opened, _try_lock, _unlock
 from strategies.mle.bar_file import BacktestInputError
 
 LOOK = Look("p1", "tape", "", "MNQ", "2026-04-01", "2026-05-15", {"swing_n": 15})
@@ -112,6 +114,34 @@ def test_a_ledger_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     (tmp_path / "file").write_text("", "utf-8")
     with pytest.raises(BacktestInputError, match=r"the ledger .* cannot be written"):
         Ledger(tmp_path / "file" / "looks.jsonl").record(LOOK)
+
+
+def test_a_writer_waits_for_the_one_before_it(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "looks.jsonl")
+    ledger.record(LOOK)
+    fd = os.open(ledger.path, os.O_RDWR)
+    assert _try_lock(fd)
+    done: list[Opened] = []
+    writer = threading.Thread(target=lambda: done.append(ledger.record(replace(LOOK, params_sha256="p2"))))
+    writer.start()
+    writer.join(0.5)
+    assert not done, "it must not write while another holds the ledger"
+    _unlock(fd)
+    os.close(fd)
+    writer.join(30)
+    assert [one.look.number for one in done] == [2]
+
+
+def test_a_ledger_that_stays_held_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("strategies.mle.audit.ledger._WAIT_S", 0.05)
+    ledger = Ledger(tmp_path / "looks.jsonl")
+    ledger.record(LOOK)
+    fd = os.open(ledger.path, os.O_RDWR)
+    assert _try_lock(fd)
+    with pytest.raises(BacktestInputError, match="is held by another writer"):
+        ledger.record(replace(LOOK, params_sha256="p2"))
+    os.close(fd)
+    assert ledger.record(replace(LOOK, params_sha256="p2")).look.number == 2
 
 
 WRITER = """

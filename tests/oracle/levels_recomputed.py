@@ -30,7 +30,7 @@ def frame_of(tape: BarColumns) -> pd.DataFrame:
             "low": tape.low,
             "close": tape.close,
             "volume": tape.volume,
-            "contract": tape.contract,
+            "contract": list(tape.contract),
         },
         index=wall,
     )

@@ -33,9 +33,7 @@ MNQ = INSTRUMENTS["MNQ"]
 
 def columns_of(bars: list[Bar]) -> BarColumns:
     """Return bars as the columns of a file."""
-    rows = [(b.ts_ns, b.open_ticks, b.high_ticks, b.low_ticks, b.close_ticks, b.volume) for b in bars]
-    table = np.asarray(rows, dtype=np.int64).reshape(-1, 6)
-    return BarColumns(*(np.ascontiguousarray(table[:, at]) for at in range(6)), [b.contract for b in bars])
+    return BarColumns.of(bars)
 
 
 def stepped(make: Callable[[list[Bar]], Engine]) -> Run:

@@ -17,6 +17,8 @@ from live.params import Params
 from strategies.mle.bar_file import BarColumns
 from strategies.mle.lookahead import ENGINES
 
+pytestmark = pytest.mark.timeout(400)  # a first run compiles the kernels, on a busy machine slowly
+
 
 def wrong(events: list[RecordEvent], tape: BarColumns, params: Params) -> dict[str, set[Level]]:
     """Return, by kind of level, what the engine says and the bars do not, or the other way round."""

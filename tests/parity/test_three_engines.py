@@ -22,6 +22,8 @@ from strategies.mle.compiled import run_compiled
 from strategies.mle.phase16_pj_engine import run_bars
 from strategies.mle.tape import Tape
 
+pytestmark = pytest.mark.timeout(400)  # a first run compiles the kernels, on a busy machine slowly
+
 
 def compare(root: Path, bars: list[Bar], params: Params) -> tuple[int, int]:
     """Hold the three against each other, every column of every row; return how many events and trades they agree on."""

@@ -31,6 +31,8 @@ from live.session_manager import Signal, TradePlanner
 from live.trading_day import trade_ordinal
 from strategies.mle.causality.faults import Outcome
 
+pytestmark = pytest.mark.timeout(400)  # a first run compiles the kernels, on a busy machine slowly
+
 Law = Callable[[Subject, int], None]
 SEEDS = range(60)
 

@@ -18,6 +18,8 @@ from live.events import BarClosed, KillSwitched
 from live.market import NS_PER_MIN, NS_PER_S, Bar
 from live.params import Params
 
+pytestmark = pytest.mark.timeout(400)  # a first run compiles the kernels, on a busy machine slowly
+
 SEEDS = st.integers(0, 2**32)
 FEW = settings(max_examples=20, deadline=None)
 BOTH = pytest.mark.parametrize("subject", [EXACT, COMPILED], ids=lambda subject: subject.name)

@@ -15,7 +15,7 @@ from live.commands import RecordEvent, Trade
 from live.market import NS_PER_S
 from live.params import Params
 from live.trading_day import et_offset_s, trade_ordinal
-from strategies.mle.bar_file import BarColumns, Ints
+from strategies.mle.bar_file import BarColumns, Ints, Names
 
 _HOUR_NS: Final = 3600 * NS_PER_S
 _DAY_S: Final = 86_400
@@ -39,7 +39,7 @@ def hard_places(
     """Return the cuts at each kind of hard place, without those that leave nothing known or nothing to come."""
     days, minutes = places_in_day(tape.ts_ns)
     turns = np.flatnonzero(np.diff(days)) + 1
-    rolls = [at for at in range(1, len(tape.contract)) if tape.contract[at] != tape.contract[at - 1]]
+    rolls = np.flatnonzero(np.diff(Names.of(tape.contract).codes)) + 1
     edges: list[int] = []
     for window in params.sessions:
         for minute in (window.start_m, window.end_m):
@@ -47,7 +47,7 @@ def hard_places(
     found = {
         "session_edge": _around(edges),
         "day_turn": _around(turns.tolist()),
-        "roll": _around(rolls),
+        "roll": _around(rolls.tolist()),
         **_of_events(tape, events),
         "open_position": _of_trades(tape, trades),
     }

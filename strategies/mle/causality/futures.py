@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from strategies.mle.bar_file import BarColumns, Ints
+from strategies.mle.bar_file import BarColumns, Ints, Names
 
 Future = Callable[[BarColumns, int, np.random.Generator], BarColumns]
 OTHER_CONTRACT: Final = "OTHER"
@@ -90,7 +90,10 @@ def delayed(tape: BarColumns, cut: int, rng: np.random.Generator) -> BarColumns:
 
 def other_contract(tape: BarColumns, cut: int, _rng: np.random.Generator) -> BarColumns:
     """Let the later bars belong to another contract: a roll (pj1 S1.6)."""
-    return replace(tape, contract=[*tape.contract[:cut], *[OTHER_CONTRACT] * (len(tape.ts_ns) - cut)])
+    known = Names.of(tape.contract)
+    codes = known.codes.copy()
+    codes[cut:] = len(known.names)
+    return replace(tape, contract=Names(codes, (*known.names, OTHER_CONTRACT)))
 
 
 FUTURES: Final[dict[str, Future]] = {

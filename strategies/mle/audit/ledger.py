@@ -86,19 +86,27 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Hold a recorded look, the looks of other parameters before it, and how many there are by now."""
+    """Hold a recorded look, the looks of other parameters before it, and how many there are by now.
+
+    ``behind`` are all lines before its own that count for it, also of the same parameters by way of another search.
+    """
 
     look: Look
     repeated: bool
     earlier: tuple[Look, ...]
     total: int
+    behind: tuple[Look, ...]
 
     @property
     def earlier_trials(self) -> int:
-        """Return how many trials stand behind the earlier looks; a search counts once, the judged one not again."""
-        searches = {one.search_sha256: one.trials for one in self.earlier if one.search_sha256}
+        """Return how many trials stand behind the earlier looks.
+
+        A search counts with all its trials, once; the judged one not again; a backtest of other parameters is one.
+        """
+        searches = {one.search_sha256: one.trials for one in self.behind if one.search_sha256}
         searches.pop(self.look.search_sha256, None)
-        return sum(not one.search_sha256 for one in self.earlier) + sum(searches.values())
+        alone = {one.params_sha256 for one in self.behind if not one.search_sha256} - {self.look.params_sha256}
+        return len(alone) + sum(searches.values())
 
 
 class Ledger:
@@ -132,11 +140,13 @@ class Ledger:
     def _record(self, fd: int, wanted: Look) -> Opened:
         rows = self._rows()
         looks = [_look_of(row) for row in rows]
-        same = [one for one in looks if _key(one) == _key(wanted)]
-        if same:
-            place = looks.index(same[0])
-            return Opened(same[0], True, _others(looks[:place], wanted), 1 + len(_others(looks, wanted)))
-        earlier = _others(looks, wanted)
+        # The same parameters by way of another search are no new look, but their line tells of that search's trials.
+        kin = [place for place, one in enumerate(looks) if _frozen(one) == _frozen(wanted)]
+        own = [place for place in kin if looks[place].search_sha256 == wanted.search_sha256]
+        earlier = _others(looks[: kin[0]] if kin else looks, wanted)
+        total = 1 + len(_others(looks, wanted))
+        if own:
+            return Opened(looks[own[0]], True, earlier, total, _counting(looks[: own[0]], wanted))
         look = Look(**(_fields(wanted) | {"number": 1 + len(earlier)}))
         prev = str(rows[-1]["hash"]) if rows else _FIRST
         row = {**_fields(look), "prev": prev}
@@ -144,7 +154,7 @@ class Ledger:
         torn = self.path.stat().st_size > 0 and not self.path.read_bytes().endswith(b"\n")
         _write_all(fd, (("\n" if torn else "") + text).encode())
         os.fsync(fd)
-        return Opened(look, False, earlier, look.number)
+        return Opened(look, bool(kin), earlier, total, _counting(looks, wanted))
 
     def _rows(self) -> list[dict[str, Any]]:
         try:
@@ -176,7 +186,11 @@ def _others(looks: list[Look], wanted: Look) -> tuple[Look, ...]:
     return tuple(sorted(found.values(), key=looks.index))
 
 
-def _key(look: Look) -> tuple[str, str]:
+def _counting(looks: list[Look], wanted: Look) -> tuple[Look, ...]:
+    return tuple(one for one in looks if one.counts_for(wanted))
+
+
+def _frozen(look: Look) -> tuple[str, str]:
     return look.params_sha256, look.tape_sha256
 
 

@@ -69,6 +69,20 @@ def test_trials_of_an_earlier_search_count_once_and_those_of_the_judged_one_not_
     assert ledger.record(LOOK).earlier_trials == 0
 
 
+def test_a_backtest_of_what_a_search_chose_is_the_same_look_and_carries_its_trials(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "looks.jsonl")
+    ledger.record(replace(LOOK, params_sha256="other"))
+    chosen = replace(LOOK, search_sha256="a", trials=1200)
+    assert ledger.record(chosen).look.number == 2
+    alone = ledger.record(LOOK)
+    assert (alone.look.number, alone.repeated, alone.earlier_trials, alone.total) == (2, True, 1 + 1200, 2)
+    assert [one.params_sha256 for one in alone.earlier] == ["other"]
+    again = ledger.record(LOOK)
+    assert again == alone and len(ledger.looks()) == 3
+    assert ledger.record(chosen).earlier_trials == 1, "and the search's own audit stays what it was"
+    assert ledger.record(replace(LOOK, search_sha256="b", trials=50)).earlier_trials == 1 + 1200
+
+
 @pytest.mark.parametrize("kept", [0, 1, 40])
 def test_a_torn_last_line_is_no_look_and_harms_nothing(tmp_path: Path, kept: int) -> None:
     ledger = Ledger(tmp_path / "looks.jsonl")

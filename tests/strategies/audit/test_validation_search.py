@@ -160,6 +160,17 @@ def test_a_backtest_after_a_search_carries_the_trials_of_the_search(made: Path) 
     assert tree["looks"]["earlier_trials"] == 18 and tree["facts"]["trials"] == 19
 
 
+def test_a_backtest_of_the_chosen_trial_does_not_shake_off_the_others(made: Path) -> None:
+    assert validate(made) == 1
+    (made / "p.json").write_text(json.dumps(verdict(made)["source"]["params"]), "utf-8")
+    words = ["--bars", str(made / "bars.parquet"), "--params", str(made / "p.json")]
+    assert main(["backtest", *words, "--out", str(made / "bt")]) == 0
+    places = ["--ledger", str(made / "looks.jsonl"), "--placebos", "5", "--out", str(made / "alone")]
+    assert main(["validate", "--backtest", str(made / "bt"), *places]) == 1
+    tree = json.loads((made / "alone" / "verdict.json").read_text("utf-8"))
+    assert tree["looks"]["number"] == 1 and tree["facts"]["trials"] == 19
+
+
 def test_grid_steps_go_one_place_along_each_axis_of_numbers() -> None:
     raw = {
         "swing_n": [20, 5, 10],

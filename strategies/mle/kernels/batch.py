@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from strategies.mle.kernels import codes as c
-from strategies.mle.kernels.jit import kernel
+from strategies.mle.kernels.jit import kernel, part
 from strategies.mle.kernels.scalars import (
     entry_refused,
     inside_exit,
@@ -61,14 +61,14 @@ DAY_BOUND, SUM_BOUND = 1 << 31, 4e18
 HOUR_S = 3600
 
 
-@kernel
+@part
 def loss_mark(entry_m: int, net: int, qty: int, g: Ints) -> int:
     """Return the highest mirrored close at which realised plus open loss reaches the day's limit (pj1 S6.7)."""
     each = (-g[c.G_DAY_LOSS] - net) // qty + 2 * g[c.G_COMM]
     return entry_m + g[c.G_SLIP] + each // g[c.G_TICK_CENTS]  # type: ignore[no-any-return]
 
 
-@kernel
+@part
 def orders_within(orders: Ints, sent: int, after_s: int, most: int) -> int:
     """Return ``most`` when so many of the ``sent`` orders are later than ``after_s``, else 0."""
     if 0 < most <= ORDERS_KEPT and sent >= most and orders[(sent - most) & ORDERS_MASK] > after_s:
@@ -76,7 +76,7 @@ def orders_within(orders: Ints, sent: int, after_s: int, most: int) -> int:
     return 0
 
 
-@kernel
+@part
 def contracts(since_s: int, risk: int, g: Ints, day: tuple[bool, int, int, int], recent: int) -> int:
     """Return the contracts that the gate allows a reclaim which passed the clock's gates, 0 if it refuses (pj1 S6).
 
@@ -94,7 +94,7 @@ def contracts(since_s: int, risk: int, g: Ints, day: tuple[bool, int, int, int],
     return qty if reason == c.R_NONE else 0
 
 
-@kernel
+@part
 def exit_of(ground: Ground, row: Int32s, prices: tuple[int, int, int], g: Ints) -> tuple[int, int, int]:
     """Return how an entry ends: the bar, the reason, the mirrored price after slippage.
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from strategies.mle.kernels import codes as c
-from strategies.mle.kernels.jit import kernel
+from strategies.mle.kernels.jit import kernel, part
 from strategies.mle.kernels.scalars import displaces, reaches, refused_by_clock, rest_of_sweep
 
 Ints = npt.NDArray[np.int64]
@@ -83,7 +83,7 @@ def sweep_bars(ground: Ground, lives: Lives, sweep_min: int, out: Int32s) -> Non
                 break
 
 
-@kernel
+@part
 def _reclaim_bar(ground: Ground, lives: Lives, pool: int, begin: int, fsm: Ints) -> tuple[int, int]:
     """Follow one pool from the bar that sweeps it; return the bar that reclaims it (-1: none) and its extreme."""
     side = lives.side[pool]
@@ -163,7 +163,7 @@ def describe(ground: Ground, codes: Int32s, worst: Int32s, table: Int32s) -> Non
             row[A_OPEN_M] = side * ground.price[i + 1, OPEN]
 
 
-@kernel
+@part
 def _first_at(values: Int16s, begin: int, end: int, least: int) -> int:
     """Return the first place in [begin, end) of an ascending stretch that holds at least ``least``, else ``end``."""
     while begin < end:
@@ -175,7 +175,7 @@ def _first_at(values: Int16s, begin: int, end: int, least: int) -> int:
     return begin
 
 
-@kernel
+@part
 def clock_limit(ground: Ground, entry: int, hold_s: int, flat_m: int) -> int:
     """Return the first bar after the entry bar at whose open a clock exit is due (DAY_ROLL, FLAT, TIME; pj1 S5.6)."""
     limit: int = min(ground.last[entry] + 1, max(entry + 1, entry + hold_s // MINUTE_S))
@@ -187,7 +187,7 @@ def clock_limit(ground: Ground, entry: int, hold_s: int, flat_m: int) -> int:
     return limit
 
 
-@kernel
+@part
 def in_news(at_s: int, news: Ints, begin: int, end: int) -> bool:
     """Tell whether a moment lies in one of the intervals [from, to) at ``news[begin:end]``."""
     found = False

@@ -94,6 +94,18 @@ def test_the_null_walks_real_entries_to_their_real_net(raw: dict[str, object]) -
     assert (walked == table.column(c.T_NET))[own].all()
 
 
+def test_a_drawn_entry_that_opens_at_its_stop_or_target_is_no_trade() -> None:
+    gaps = TAPE.open[1:].astype(np.int64) - TAPE.close[:-1]
+    same = TAPE.ordinal[1:] == TAPE.ordinal[:-1]
+    bar = int(np.flatnonzero((gaps <= -2) & same)[0]) + 1
+    gap = -int(gaps[bar - 1])
+    # Columns N_: bar, side, ticks to stop and to target, contracts.
+    longs = [[bar, 1, gap, 400, 1], [bar, 1, gap + 1, 400, 1]]
+    shorts = [[bar, -1, 400, gap, 1], [bar, -1, 400, gap + 1, 1]]
+    nets = walked_nets(TAPE, np.array(longs + shorts, np.int64), PARAMS)
+    assert [net == 0 for net in nets.tolist()] == [True, False, True, False]
+
+
 def test_nulls_keep_distances_and_say_how_often_chance_did_as_well() -> None:
     table = run_compiled(TAPE, PARAMS).table
     side, time = permutation_nulls(TAPE, table, PARAMS, draws=200, seed=4)

@@ -81,6 +81,8 @@ def random_case(rng: random.Random, axes: int = 5) -> tuple[list[Bar], Space]:
     """Return bars and a space of ``axes`` random parameters, a few values each; the rest lets trades happen."""
     names = rng.sample(sorted(VALUES), axes)
     raw: dict[str, Any] = {name: rng.sample(VALUES[name], rng.randint(1, min(3, len(VALUES[name])))) for name in names}
+    if "min_risk_ticks" in raw and "max_risk_ticks" in raw:
+        raw["max_risk_ticks"] = [20, 200]
     raw["fixed"] = {name: value for name, value in LIVELY.items() if name not in names}
     return random_tape(rng), read_space(raw)
 

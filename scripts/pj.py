@@ -50,8 +50,8 @@ def main(argv: list[str]) -> int:
 
 
 def all_at_once() -> list[str]:
-    """Return how the whole suite is spread: one worker for the tests of real processes, one for all others."""
-    return ["-n", "2", "--dist", "loadgroup"]
+    """Return how the whole suite is spread: a file stays whole; with three workers, whole systems starve each other."""
+    return ["-n", "2", "--dist", "loadfile"]
 
 
 class InstallationError(Exception):

@@ -12,19 +12,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
-#: Rooms whose tests run whole systems of real processes and judge them by the clock.
-REAL = ("bench", "cli", "demo", "doctor", "ibkr", "packaging", "processes", "sheets", "simulation", "supervision")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of real processes with one worker, one after the other; other files stay whole with any."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        room = item.path.relative_to(ROOT / "tests").parts
-        item.add_marker(pytest.mark.xdist_group("real processes" if room[0] in REAL else "/".join(room)))
-
-
 @pytest.fixture(autouse=True)
 def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the operator's own PJ variables out of the tests (the places of test material stay)."""

@@ -93,7 +93,9 @@ def compute_part(packed: bytes, task: Mapping[str, Any], part: int) -> tuple[int
 
 
 def _connected(address: str) -> Any:
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in ["distributed", *logging.root.manager.loggerDict]:
+        if name.partition(".")[0] == "distributed":  # some of them have a level of their own, so that none is inherited
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     if not _ADDRESS.fullmatch(address):
         raise SearchInputError(f"dask://{address} is not an address; give dask://HOST:PORT, e.g. dask://127.0.0.1:8786")
     try:

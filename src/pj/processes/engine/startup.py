@@ -162,7 +162,7 @@ class Startup:
             assumed = (
                 ManualPosition(self._engine, ctx.run_dir.position, ctx.clock) if manual else AssumedPosition(ctx.clock)
             )
-            assumed.restore(self._engine, self._core.book.lines)
+            assumed.restore(self._engine, found.lines)  # of the day before as well: a doubt outlives the turn
             return None, assumed
         broker = BrokerFeed(ctx.run_dir, ctx.instrument, ctx.clock, account_start(ctx.run_dir, self._core.book.day))
         seen = {line.data["exec_id"] for line in found.lines if line.type == "EXECUTION"}

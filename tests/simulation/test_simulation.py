@@ -25,7 +25,12 @@ def test_every_invariant_holds(first: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seed", "route"), [(29, "traderspost"), (239, "traderspost"), (1063, "traderspost"), (20761, "ibkr")]
+    ("seed", "route"),
+    [
+        *((seed, "traderspost") for seed in (29, 239, 1063, 1606)),
+        *((seed, "traderspost:none") for seed in (3414, 3669, 8994, 9504)),
+        (20761, "ibkr"),
+    ],
 )
 def test_a_seed_that_once_found_a_defect_holds(seed: int, route: str) -> None:
     world = run_seed(seed, route=route)

@@ -37,7 +37,7 @@ def bars(market_data: Path) -> list[Bar]:
 def make(run_dir: Path, bars: list[Bar], market_data: Path) -> Iterator[Make]:
     chains = []
 
-    def build(step: str = "", begin: str = "09:20", end: str = "09:50", speed: float = 240) -> IbkrChain:
+    def build(step: str = "", begin: str = "09:12", end: str = "09:50", speed: float = 240) -> IbkrChain:
         begin_ns, end_ns = wall(DAY, begin), wall(DAY, end)
         chain = IbkrChain(run_dir, DAY, bars, begin_ns, end_ns, speed, tape=market_data / FILE)
         chains.append(chain)

@@ -17,6 +17,7 @@ from live.engine import Engine, Route
 from live.events import OrderAcked, OrderUnknown
 from live.market import INSTRUMENTS, NS_PER_S, Bar
 from live.params import Params
+from pj.channels.journal import JournalLine
 from pj.channels.statement import Statement, write_statement
 from pj.processes.engine.manual import ManualPosition
 from strategies.mle.phase16_pj_engine import load_bars
@@ -134,6 +135,30 @@ def test_a_restart_takes_the_word_over_only_if_it_is_younger_than_every_order(tm
         human.source.restore(engine, lines)
         assert human.source.doubted is doubted
         assert bool(human.source.due_exits()) is doubted
+
+
+@pytest.mark.parametrize(("said_s", "doubted"), [(9.0, False), (4.0, True), (500.0, True)])
+def test_a_doubt_that_a_human_resolved_does_not_come_back_after_the_next_order(
+    tmp_path: Path, said_s: float, doubted: bool
+) -> None:
+    """He resolved it at 9 s; what he said before the doubt, or of the future, resolved nothing then either."""
+    engine = idle_engine()
+    human = Human(tmp_path, engine)
+    human.clock.ns = SIGNAL_NS + 900 * NS_PER_S
+    said_ns = SIGNAL_NS + int(said_s * NS_PER_S)
+    stated = JournalLine(0, SIGNAL_NS + 10 * NS_PER_S, "STATED", {"said_ns": said_ns}, "", "")
+    later = f"{KEY.removesuffix(':ENTRY')}2:ENTRY"
+    lines = [
+        line("INTENT", KEY),
+        line("UNKNOWN", KEY, SIGNAL_NS + 5 * NS_PER_S),
+        stated,
+        line("INTENT", later, SIGNAL_NS + 800 * NS_PER_S),
+        line("REFUSED", later, SIGNAL_NS + 801 * NS_PER_S),
+    ]
+    human.source.restore(engine, lines)
+    assert human.source.doubted is doubted
+    human.source.restore(engine, [*lines, line("UNKNOWN", later, SIGNAL_NS + 802 * NS_PER_S)])
+    assert human.source.doubted, "the next one is a doubt of its own"
 
 
 DAY = date(2026, 4, 24)

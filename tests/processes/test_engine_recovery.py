@@ -396,6 +396,46 @@ def test_a_start_takes_only_our_new_fills_and_the_position(tmp_path: Path) -> No
     feed.close()
 
 
+def test_rereads_that_tell_nothing_new_do_not_put_off_the_look_at_the_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stop vanishes while the bridge re-reads every five seconds: the position is told after it in six."""
+    now_s = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now_s)
+    run_dir = RunDir(tmp_path, MNQ).create()
+    target = {"kind": "WORKING", "contract": "MNQM6", "side": "SELL", "remaining": "1", "order_ref": "k:ENTRY"}
+    legs = [{**target, "status": leg, "price": "25000", "order_id": leg} for leg in ("TARGET", "STOP")]
+    account_rows(
+        run_dir,
+        {"kind": "POSITION", "contract": "MNQM6", "position": "1"},
+        {"kind": "STATUS", "status": "connected"},
+        *legs,
+        {"kind": "ORDERS_END"},
+    )
+    feed = BrokerFeed(run_dir, MNQ, StandingClock(9), DAY)
+    feed.poll(), feed.heartbeat(alive=True)
+    assert feed.repeat() == []
+    now_s += 100
+    account_rows(run_dir, legs[0], {"kind": "ORDERS_END"})
+    assert [type(event) for event in feed.poll()] == [OrdersReported]
+    assert feed.repeat() == [], "in the middle of news nothing is still so"
+    seen = []
+    for _ in range(12):
+        now_s += 0.5
+        account_rows(run_dir, {"kind": "ORDER", "contract": "MNQM6", "status": "Submitted"})
+        account_rows(run_dir, legs[0], {"kind": "ORDERS_END", "status": "REREAD"})
+        seen += [*feed.poll(), *feed.repeat()]
+    told = [event for event in seen if isinstance(event, PositionReported)]
+    assert told == [PositionReported(1, 9, "MNQM6")]
+    before = seen[seen.index(told[0]) - 1]
+    assert isinstance(before, OrdersReported) and [one.leg for one in before.orders] == [Leg.TARGET]
+    account_rows(run_dir, legs[0])
+    feed.poll()
+    now_s += 100
+    assert feed.repeat() == [], "a list that is not whole yet"
+    feed.close()
+
+
 def test_only_new_extremes_mark_a_position() -> None:
     from live.market import Tick
 

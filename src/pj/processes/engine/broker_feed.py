@@ -100,8 +100,12 @@ class BrokerFeed:
         return self._truth(connected=not silent) if self.connected else []
 
     def repeat(self) -> list[BrokerEvent]:
-        """Return position and orders once more every five real seconds (pj1 S8), nothing while they are not known."""
-        if not self.known or time.monotonic() - self._repeated_at < REPEAT_S:
+        """Return position and orders once more five real seconds after they last changed (pj1 S8), if they are known.
+
+        In the middle of news nothing is "still so"; but what only tells the known again (the bridge's own re-reads
+        come as often) must not put this off for ever: nobody would see that a position lost its stop.
+        """
+        if not self.known or self._listing or time.monotonic() - self._repeated_at < REPEAT_S:
             return []
         self._repeated_at = time.monotonic()
         return self._now()
@@ -137,21 +141,21 @@ class BrokerFeed:
         return events
 
     def _read(self, row: Row) -> list[BrokerEvent]:
-        self._repeated_at = time.monotonic()  # in the middle of news nothing is "still so"
         match row["kind"]:
             case "STATUS":
                 return self._status(row["status"])
             case "POSITION" if self._ours.fullmatch(row["contract"]):
                 return [self._position(row)]
             case "EXECUTION" if self._ours.fullmatch(row["contract"]):
+                self._repeated_at = time.monotonic()
                 return [self._execution(row)]
             case "ANSWER":
+                self._repeated_at = time.monotonic()
                 return [self._answer(row)]
             case "WORKING" if self._ours.fullmatch(row["contract"]):
                 self._listing.append(self._working(row))
             case "ORDERS_END":
-                self.orders, self._listing = tuple(self._listing), []
-                return [OrdersReported(self.orders, int(row["recv_ns"]), row["status"] == REREAD)]
+                return [self._snapshot(row)]
             case _:
                 pass
         return []
@@ -176,6 +180,13 @@ class BrokerFeed:
         self.position = _whole(self._held.values())
         self._repeated_at = time.monotonic()
         return PositionReported(self.position, int(row["recv_ns"]), self._months())
+
+    def _snapshot(self, row: Row) -> OrdersReported:
+        told, self._listing = tuple(self._listing), []
+        if _ours(told) != _ours(self.orders or ()):
+            self._repeated_at = time.monotonic()
+        self.orders = told
+        return OrdersReported(told, int(row["recv_ns"]), row["status"] == REREAD)
 
     def _months(self) -> str:
         """Return the contracts that are held, with a space between."""
@@ -210,6 +221,10 @@ class BrokerFeed:
         price = self._instrument.to_ticks(row["price"]) if row["price"] else 0
         qty = int(Decimal(row["remaining"]))
         return WorkingOrder(row["order_ref"], Leg(row["status"]), _side(row["side"]), qty, price, row["order_id"])
+
+
+def _ours(orders: tuple[WorkingOrder, ...]) -> tuple[WorkingOrder, ...]:
+    return tuple(one for one in orders if one.key)
 
 
 def _whole(held: Collection[int]) -> int:

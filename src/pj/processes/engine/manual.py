@@ -39,8 +39,8 @@ class ManualPosition(AssumedPosition):
         self._read_at = -READ_S
 
     def restore(self, engine: Engine, lines: Sequence[JournalLine]) -> None:
-        """Take over from a replay; a statement younger than every order of the day holds at once."""
-        super().restore(engine, lines)
+        """Take over from a replay; a statement younger than every order holds at once, and so did an older one then."""
+        super().restore(engine, _unresolved(lines))
         self._order_ns = max((line.ts_ns for line in lines if line.type in ORDER_LINES), default=0)
         self._look()
 
@@ -99,3 +99,14 @@ class ManualPosition(AssumedPosition):
             self._qty = found.qty
             self._exits.clear()  # a human has looked: what he says is what there is
             self._repeated_at = None
+
+
+def _unresolved(lines: Sequence[JournalLine]) -> list[JournalLine]:
+    """Leave out the doubts that a statement resolved: one that was younger than every order when it was read."""
+    order_ns, resolved = 0, -1
+    for place, line in enumerate(lines):
+        if line.type in ORDER_LINES:
+            order_ns = max(order_ns, line.ts_ns)
+        elif line.type == "STATED" and order_ns < int(line.data["said_ns"]) <= line.ts_ns + AHEAD_NS:
+            resolved = place
+    return [line for place, line in enumerate(lines) if place > resolved or line.type != "UNKNOWN"]

@@ -36,6 +36,9 @@ DOUBTFUL = frozenset(
 GONE = ("PHANTOM", "PHANTOM_ORPHANS", "ENTRY_LOST")
 ROLL_NS = 65 * NS_PER_S
 STEADY_NS = 16 * NS_PER_S
+BARE_NS = 30 * NS_PER_S
+HIDING = frozenset({"stale", "late", "lost-fill", "human"})
+"""Kinds of fault under which nobody can see at once that a stop is gone, or the position is not ours to protect."""
 MAX_AGE_S = 5.5
 MAX_SNAPSHOT = 200_000
 
@@ -53,6 +56,7 @@ class Judge:
         self.numbers: dict[int, tuple[str, str]] = {}
         self.human = False
         self.doubted_ns = 0
+        self.bare_ns = 0
         self.contracts: dict[str, str] = {}
         self.lines: list[JournalLine] = []
         self.lines_by_day: dict[int, list[JournalLine]] = {}
@@ -204,6 +208,21 @@ class Judge:
             self.fail(f"{fill.key} filled in {fill.contract}, its trade lives in {contract}")
         if fill.leg in {ENTRY, EXIT, STOP, TARGET} and not self._intent_is_durable(fill.key):
             self.fail(f"the broker filled {fill.leg} of {fill.key}, of which the journal knows no INTENT")
+
+    def look_for_a_stop(self) -> None:
+        """Fail when a position has stood without a stop although engine and bridge were well all the while."""
+        world, now = self.world, self.world.scheduler.now
+        legs = {one.leg for one in world.account.working()}
+        bare = world.account.held() and not legs & {STOP, EXIT}
+        self.bare_ns = (self.bare_ns or now) if bare else 0
+        shell = world.shell
+        if not bare or world.settings.execution.route != "ibkr" or HIDING & world.plan.kinds or shell is None:
+            return
+        since = max(self.bare_ns, world.upset_ns, world.bridge.since_ns)
+        well = shell.run_parts is not None and world.bridge.sees and world.bridge.alive and not world.disk.full
+        if well and shell.engine.desk.leaving is None and now - since > BARE_NS:
+            self.fail(f"the account has held {world.account.held():+d} without a stop for {(now - since) // S} s")
+            self.bare_ns = now  # say it once in a while, not at every look
 
     def engine_ended(self, code: int | str) -> None:
         """Judge how a process ended: never misconfigured, never halted by damage that nobody did."""

@@ -23,10 +23,12 @@ from pj.channels.fence import Fence
 from pj.channels.journal import Journal
 from pj.ibkr.order_book import OrderBook
 from pj.ibkr.placed import PlacedLedger
+from pj.processes.engine import broker_feed
 from pj.processes.engine import core as core_module
 from pj.processes.engine import shell as shell_module
 from pj.processes.engine import startup as startup_module
 from pj.processes.engine.assumed import AssumedPosition
+from pj.processes.engine.broker_feed import BrokerFeed
 from pj.processes.engine.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -223,9 +225,26 @@ def exit_in_the_contract_of_the_day(patch: Callable[..., None]) -> None:
     patch(Verdicts, "close", astray)
 
 
+def looks_put_off_by_every_row(patch: Callable[..., None]) -> None:
+    """Let each row of the account put off the next look at it, also one that only says again what is known."""
+    read = BrokerFeed._read
+
+    def reset(self: BrokerFeed, row: Any) -> Any:
+        self._repeated_at = broker_feed.time.monotonic()
+        return read(self, row)
+
+    patch(BrokerFeed, "_read", reset)
+
+
 ROUTE_OF = {"doubt_without_a_source_forgotten": "traderspost:none"}
 IBKR = frozenset(
-    {"error_10349_trusted", "order_ids_not_remembered", "ledger_not_synced", "entry_placed_again_by_the_bridge"}
+    {
+        "error_10349_trusted",
+        "order_ids_not_remembered",
+        "ledger_not_synced",
+        "entry_placed_again_by_the_bridge",
+        "looks_put_off_by_every_row",
+    }
 )
 """Mutants of code that only the ibkr route runs; the others are hunted on the TradersPost route."""
 NEEDS: dict[str, frozenset[str]] = {
@@ -240,6 +259,7 @@ NEEDS: dict[str, frozenset[str]] = {
     "order_ids_not_remembered": frozenset({"power"}),
     "doubt_without_a_source_forgotten": frozenset({"webhook", "crash", "sentinel", "power"}),
     "exit_in_the_contract_of_the_day": frozenset({"roll", "ride"}),
+    "looks_put_off_by_every_row": frozenset({"strip"}),
 }
 """One of these kinds of fault must be drawn for the bug to matter; a test need not run the other seeds."""
 MUTANTS: dict[str, Plant] = {
@@ -266,6 +286,7 @@ MUTANTS: dict[str, Plant] = {
         entry_placed_again_by_the_bridge,
         doubt_without_a_source_forgotten,
         exit_in_the_contract_of_the_day,
+        looks_put_off_by_every_row,
     )
 }
 

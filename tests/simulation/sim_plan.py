@@ -25,7 +25,7 @@ KINDS = (
     "cancel-race", "both-exits", "disconnect", "late", "stale", "lost-fill", "twice", "human", "roll", "fence", "kill",
     "torn-tail", "late-wake",
 )  # fmt: skip
-MORE_KINDS = ("servers", "ride", "usurp")
+MORE_KINDS = ("servers", "ride", "usurp", "strip")
 """Kinds that came later: drawn by themselves, so that the seeds of before still tell the same stories."""
 TURN = "turn"
 TURN_SHARE = 0.08

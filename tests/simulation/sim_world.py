@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from sim_account import Account
+from sim_account import STOP, Account
 from sim_bridge import Bridge
 from sim_disk import Crash, SimDisk
 from sim_install import Installation, Log
@@ -105,6 +105,7 @@ class World:
         self._doomed = ""
         self._pause_ns = 0
         self.contract, self.rolled_ns = CONTRACT, 0
+        self.upset_ns = 0
         self._asleep_ns = 0
         self.account.reopening = reopening_ns if self.plan.turn else lambda _now_ns: 0
         self._turns = rng_of(seed, "the turn")
@@ -165,6 +166,7 @@ class World:
     def _life(self) -> None:
         """Live one engine process from its fence to its end."""
         self.lives += 1
+        self.upset_ns = self.scheduler.now
         self.instance = f"engine-{self.lives}"
         self._doomed, self._pause_ns, self.woken = "", 0, False
         self.shell = None
@@ -369,6 +371,7 @@ class World:
                 self.scheduler.at(start + int(57.5 * S), partial(self._quote, bar.close_ticks))
             for second in PULSES_S:
                 self.scheduler.at(start + int(second * S), self.bridge.pulse)
+                self.scheduler.at(start + int(second * S), self.judge.look_for_a_stop)
             for second in range(3, 60, EXECUTIONS_EVERY_S):
                 self.scheduler.at(start + second * S, self.bridge.refresh)
         for second, kind in self.plan.timed:
@@ -464,7 +467,7 @@ class World:
             case "crash-bridge":
                 self.bridge.died("killed")
             case "pause":
-                self._pause_ns = self.scheduler.now + int(rng.choice((1, 6, 20, 70)) * S)
+                self.upset_ns = self._pause_ns = self.scheduler.now + int(rng.choice((1, 6, 20, 70)) * S)
                 self.woken = True
             case "step":
                 self.clock.step(rng.choice((-45, -3, -0.4, 0.4, 3, 45)))
@@ -481,6 +484,8 @@ class World:
                 self._roll()
             case "ride":
                 self._roll_when_open()
+            case "strip":
+                self._strip()
             case "servers":
                 self.bridge.servers(rng.choice((0.5, 4.0, rng.uniform(5, 90))), data_lost=rng.random() < 0.5)
             case "fence":
@@ -504,8 +509,17 @@ class World:
         elif self.scheduler.now < self.plan.calm_ns:
             self.scheduler.after(2.0, self._roll_when_open)
 
+    def _strip(self) -> None:
+        """Wait for a protected position of the ibkr route, then let somebody cancel its stop in TWS."""
+        stop = next((one for one in self.account.working() if one.leg == STOP and one.armed), None)
+        if stop is not None and self.settings.execution.route == "ibkr":
+            self.log(f"somebody cancels the stop {stop.order_id} of {stop.key}")
+            self.account.cancel_id(stop.order_id)
+        elif self.scheduler.now < self.plan.calm_ns:
+            self.scheduler.after(2.0, self._strip)
+
     def _space(self) -> None:
-        self.disk.full = False
+        self.disk.full, self.upset_ns = False, self.scheduler.now
 
     def _steal_fence(self) -> None:
         with contextlib.suppress(GrantFailed, OSError), self.disk.acting("sentinel"):

@@ -178,6 +178,25 @@ def test_disconnect_opens_a_hole_named_at_edges_and_at_its_end(tmp_path: Path) -
     rig.capture.close()
 
 
+def test_a_hole_that_began_before_an_edge_is_told_when_it_is_found_not_only_at_the_next_edge(tmp_path: Path) -> None:
+    """The trades died at :50, which is found at 1:15; the process ends at 1:20: minute 0 has its hole all the same."""
+    rig = Rig(tmp_path, EDGE + 40 * NS_PER_S)
+    rig.subscribe()
+    rig.tick_to(EDGE + 50 * NS_PER_S)
+    rig.read(trade())
+    rig.tick_to(EDGE + NS_PER_MIN + 15 * NS_PER_S)
+    rig.capture.suspect(GapReason.FEED, rig.capture.last_trade_ns, until_trades=True)
+    rig.tick_to(EDGE + NS_PER_MIN + 20 * NS_PER_S)
+    rig.capture.close()
+    again = Rig(tmp_path, EDGE + NS_PER_MIN + 25 * NS_PER_S)
+    for tape in (again.market(), again.raw()):
+        gaps = [(int(r["exch_ns"]) - EDGE, int(r["recv_ns"]) - EDGE, r["source"]) for r in tape if r["kind"] == "GAP"]
+        assert gaps[0] == (50 * NS_PER_S, NS_PER_MIN + 15 * NS_PER_S, "FEED")
+        assert [why for *_, why in gaps] == ["FEED", "RESTART"]
+    assert [row["recv_ns"] for row in again.market()] == sorted(row["recv_ns"] for row in again.market())
+    again.capture.close()
+
+
 def test_restart_names_the_hole_and_continues_the_files(tmp_path: Path) -> None:
     rig = Rig(tmp_path, EDGE)
     rig.subscribe()

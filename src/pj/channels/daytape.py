@@ -119,6 +119,12 @@ class DayTape:
         """Note that nothing is known from ``from_ns`` on; GAP rows follow at each minute edge and at ``close_hole``."""
         self.writer.open_hole(from_ns, why)
 
+    def tell_hole(self, now_ns: int) -> None:
+        """Buffer the GAP row of the open hole as far as it has come; it stays open from there."""
+        if now_ns >= self._turn_ns:
+            self._turn(now_ns)
+        self.writer.tell_hole(now_ns)
+
     def close_hole(self, now_ns: int) -> None:
         """Buffer the GAP row that ends the open hole; nothing when none is open."""
         if now_ns >= self._turn_ns:

@@ -180,6 +180,13 @@ class TapeWriter:
         if self._hole is None:
             self._hole = (from_ns, why)
 
+    def tell_hole(self, now_ns: int) -> None:
+        """Buffer the GAP row of the open hole as far as it has come; it stays open from there."""
+        if self._hole is not None:
+            since_ns, why = self._hole
+            self.gap(since_ns, now_ns, why)
+            self._hole = (now_ns, why)
+
     def close_hole(self, now_ns: int) -> None:
         """Buffer the GAP row that ends the open hole at ``now_ns``; nothing when none is open."""
         if self._hole is not None:

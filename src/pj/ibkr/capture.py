@@ -89,11 +89,17 @@ class Capture:
         self._waiting_since_ns = time.monotonic_ns()
 
     def suspect(self, why: GapReason, since_ns: int = 0, *, until_trades: bool = False) -> None:
-        """Open a hole from ``since_ns`` (0: the last row) on: nothing is known until data, or a trade, comes again."""
+        """Open a hole from ``since_ns`` (0: the last row) on: nothing is known until data, or a trade, comes again.
+
+        One that began before the last row is told at once: a successor of this process, should it die before the next
+        edge, can only tell what is missing since the last row.
+        """
         self.awaits_trades = self.awaits_trades or until_trades
         if not self.market.hole_open and self._beating:
             self.gaps += 1
             self._open_hole(since_ns or self.market.last_recv_ns, why)
+            if since_ns:
+                self._tell_hole()
         self.live = False
         self._waiting_since_ns = None if why is GapReason.DISCONNECT else time.monotonic_ns()
 
@@ -124,6 +130,12 @@ class Capture:
     def _open_hole(self, from_ns: int, why: GapReason) -> None:
         self.market.open_hole(from_ns, why)
         self.raw.open_hole(from_ns, why)
+
+    def _tell_hole(self) -> None:
+        stamp_ns = self.pace.stamp()
+        self._cross(stamp_ns)
+        self.market.tell_hole(stamp_ns)
+        self.raw.tell_hole(stamp_ns)
 
     # -- what comes in -----------------------------------------------------------------------------
 

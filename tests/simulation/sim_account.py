@@ -153,7 +153,8 @@ class Account:
         """Take a cancel: effective a moment later, and a fill may overtake it."""
         if order.ended:
             return
-        if order.price and self._rng.random() < self.manners.cancel_race:
+        race = order.price and self._rng.random() < self.manners.cancel_race
+        if race and order.armed:  # an exit whose entry has not filled cannot fill
             self._scheduler.after(0.05, lambda: self._fill(order, order.qty, self.price_of(order.contract)))
         self._scheduler.after(0.1, lambda: self.end(order, why))
 

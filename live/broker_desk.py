@@ -341,15 +341,16 @@ class BrokerDesk:
             self.book(order, order.position, out)
 
     def _swallow_late(self, fill: ExecutionReported, ref: str, out: list[Command]) -> int:
-        """Take the real execution of an exit that was booked by guess; return the quantity that this does not explain.
+        """Take the real execution of what a trade was booked with by guess; return the quantity beyond that.
 
         The trade's line stays as it was booked; a correction carries the difference, also into the day's net.
         """
         late = self.closed.explains(fill, ref, nameless=self.order is None and not self.rules.tells_refs)
         if late:
             name = self.closed.stem.rstrip(":")
-            text = f"{late} of {name} left at {fill.price_ticks} ticks; the trade was booked ESTIMATED and is corrected"
-            correction = self.closed.correct(late, fill.price_ticks, fill.ts_ns, self.params)
+            correction = self.closed.correct(late, fill, self.params)
+            what = "were entered" if correction.leg == "ENTRY" else "left"
+            text = f"{late} of {name} {what} at {fill.price_ticks} ticks; the trade was booked ESTIMATED, now corrected"
             self.guard.corrected(correction.net_cents if correction.today else 0)
             out += [RaiseAlarm("LATE_EXECUTION", text, fill.ts_ns), correction]
         return fill.qty - late

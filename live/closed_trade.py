@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
-from typing import cast
+from typing import Literal, cast
 
 from live.broker_order import Fills, Order
 from live.commands import CorrectTrade, Trade
@@ -13,9 +13,11 @@ from live.params import Params
 
 @dataclass(slots=True)
 class ClosedTrade:
-    """Name a closed trade; ``guessed`` exits bear the price ``each``, ``qty`` and ``value`` sum all its exits.
+    """Name a closed trade; ``side`` is the position's.
 
-    ``side`` is the position's; ``today`` tells whether its money stands in the net of the running trade date.
+    ``guessed`` exits bear the price ``each``, ``qty`` and ``value`` sum all its exits. ``unseen`` contracts of its
+    entry were believed without an execution, at ``unseen_value`` of the ``entry_value`` it was booked with.
+    ``today`` tells whether its money stands in the net of the running trade date.
     """
 
     stem: str = ""
@@ -28,33 +30,55 @@ class ClosedTrade:
     qty: int = 0
     value: int = 0
     today: bool = True
+    unseen: int = 0
+    unseen_value: int = 0
+    entry_value: int = 0
 
     @classmethod
     def of(cls, order: Order, trade: Trade) -> ClosedTrade:
         """Return what is to be remembered of ``trade``, which ``order`` ended with."""
         signal, exits, guessed = order.signal, order.exit_total(), order.guessed
         each = guessed.value // guessed.qty if guessed.qty else 0
-        name = (order.stem, signal.contract, signal.side, trade.trade_id, signal.pool_id)
-        return cls(*name, guessed.qty, each, exits.qty, exits.value)
+        closed = cls(order.stem, signal.contract, signal.side, trade.trade_id, signal.pool_id)
+        closed.guessed, closed.each, closed.qty, closed.value = guessed.qty, each, exits.qty, exits.value
+        closed.entry_value = order.entry.value
+        if order.estimated and order.position is not None:
+            closed.entry_value = order.position.entry_price * order.position.qty
+            closed.unseen = order.position.qty - order.entry.qty
+            closed.unseen_value = closed.entry_value - order.entry.value
+        return closed
 
     def explains(self, fill: ExecutionReported, ref: str, *, nameless: bool) -> int:
-        """Return how many contracts of a fill were guessed to have left; ``nameless`` where fills bear no keys."""
+        """Return how many contracts of a fill were believed without it; ``nameless`` where fills bear no keys."""
         named = bool(self.stem) and ref.startswith(self.stem)
         elsewhere = bool(fill.contract) and fill.contract != self.contract
-        if fill.side != -self.side or elsewhere or not (named or nameless):
+        if elsewhere or not (named or nameless):
             return 0
-        return min(self.guessed, fill.qty)
+        return min(self.guessed if fill.side == -self.side else self.unseen, fill.qty)
 
-    def correct(self, qty: int, price: int, at_ns: int, params: Params) -> CorrectTrade:
-        """Put the real price of ``qty`` guessed contracts in the guess's place, and return what that changes."""
-        before = self.average()
-        self.guessed -= qty
-        self.value += qty * (price - self.each)
-        cents = self.side * qty * (price - self.each) * params.tick_cents
-        return CorrectTrade(self.trade_id, self.pool_id, qty, before, self.average(), cents, self.today, at_ns)
+    def correct(self, qty: int, fill: ExecutionReported, params: Params) -> CorrectTrade:
+        """Put the real price of ``qty`` contracts in the guess's place, and return what that changes."""
+        leg: Literal["ENTRY", "EXIT"] = "ENTRY" if fill.side == self.side else "EXIT"
+        before = self._average(leg)
+        if leg == "EXIT":
+            more = self.side * qty * (fill.price_ticks - self.each)
+            self.guessed -= qty
+            self.value += qty * (fill.price_ticks - self.each)
+        else:
+            believed = self.unseen_value * qty // self.unseen
+            more = -self.side * (qty * fill.price_ticks - believed)
+            self.unseen -= qty
+            self.unseen_value -= believed
+            self.entry_value += qty * fill.price_ticks - believed
+        cents = more * params.tick_cents
+        return CorrectTrade(
+            self.trade_id, self.pool_id, leg, qty, before, self._average(leg), cents, self.today, fill.ts_ns
+        )
 
-    def average(self) -> int:
-        """Return the average exit price in ticks, as trades.csv rounds it."""
+    def _average(self, leg: Literal["ENTRY", "EXIT"]) -> int:
+        """Return the average price of a leg in ticks, as trades.csv rounds it: all that was entered has left."""
+        if leg == "ENTRY":
+            return Fills(self.qty, self.entry_value).average(self.side)
         return Fills(self.qty, self.value).average(-self.side)
 
     def row(self) -> list[object]:
@@ -63,5 +87,5 @@ class ClosedTrade:
 
 
 def closed_of(row: object) -> ClosedTrade:
-    """Return the trade that ``ClosedTrade.row`` wrote."""
-    return ClosedTrade(*cast("tuple[str, str, int, int, str, int, int, int, int, bool]", row))
+    """Return the trade that ``ClosedTrade.row`` wrote; one of an older run has nothing unseen."""
+    return ClosedTrade(*cast("tuple[str, str, int, int, str, int, int, int, int, bool, int, int, int]", row))

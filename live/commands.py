@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +137,18 @@ class RecordTrade:
 
 @dataclass(frozen=True, slots=True)
 class CorrectTrade:
-    """Record that ``qty`` contracts of a trade booked ESTIMATED left at another price after all.
+    """Record that ``qty`` contracts of a trade booked ESTIMATED were entered or left at another price after all.
 
-    Exit prices are the whole trade's average in ticks; ``net_cents`` is what the correction adds to the trade. It
-    enters the net of the running day when ``today`` says that the trade was booked on it.
+    Prices are the average of the whole trade's ``leg`` in ticks; ``net_cents`` is what the correction adds to the
+    trade. It enters the net of the running day when ``today`` says that the trade was booked on it.
     """
 
     trade_id: int
     pool_id: str
+    leg: Literal["ENTRY", "EXIT"]
     qty: int
-    old_exit_ticks: int
-    new_exit_ticks: int
+    old_ticks: int
+    new_ticks: int
     net_cents: int
     today: bool
     ts_ns: int

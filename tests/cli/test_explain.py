@@ -83,10 +83,14 @@ def test_a_correction_changes_the_net_that_is_told_also_when_it_comes_the_next_d
     said_ = {"trade_id": 1, "pool_id": POOL, "qty": 4, "old_exit": "24558.50", "new_exit": "24558.25",
              "net_usd": "-2.00", "counts": False, "at_ns": 0, "after_bar": 0}  # fmt: skip
     journal.append("TRADE_CORRECTED", said_, (SIGNAL_S + 86_400) * NS_PER_S)
+    entered = {"trade_id": 1, "pool_id": POOL, "qty": 3, "old_entry": "24570.00", "new_entry": "24570.50",
+               "net_usd": "-3.00", "counts": False, "at_ns": 0, "after_bar": 0}  # fmt: skip
+    journal.append("TRADE_CORRECTED", entered, (SIGNAL_S + 86_401) * NS_PER_S)
     journal.close()
     text = told(run, "audit", "show", "--trade", "1", "--date", DAY.isoformat())
-    assert "net -$86.96." in text
+    assert "net -$89.96." in text
     assert "its day is over" in text
+    assert "3 were entered at another price than estimated, average entry 24570.50 instead of 24570.00" in text
 
 
 def test_a_pool_without_a_signal_has_a_story_too(tmp_path: Path) -> None:

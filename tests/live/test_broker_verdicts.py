@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -290,7 +291,7 @@ def test_the_late_execution_of_an_exit_booked_by_guess_is_no_reversal(rules: dic
     assert stage.trades() == [trade]
     # Booked at 885; 3 left at 930 and 2 at 931: the line stays, the day's net is the truth.
     corrections = of(stage.out, CorrectTrade)
-    assert [(one.qty, one.old_exit_ticks, one.new_exit_ticks, one.net_cents) for one in corrections] == [
+    assert [(one.qty, one.old_ticks, one.new_ticks, one.net_cents) for one in corrections] == [
         (3, 885, 912, 3 * 45 * 50),
         (2, 912, 930, 2 * 46 * 50),
     ]
@@ -313,6 +314,39 @@ def test_a_correction_below_the_estimate_may_use_up_the_day_and_yesterdays_enter
     (correction,) = of(said, CorrectTrade)
     assert not correction.today
     assert stage.engine.guard.net_cents == 0
+
+
+@pytest.mark.parametrize("rules", [{}, {"places_exits": False, "tells_refs": False}])
+def test_in_whatever_order_executions_come_the_money_is_theirs(rules: dict[str, bool]) -> None:
+    """The position was told first; entry and exit were each filled in two parts, told in any order, some after all."""
+    parts = ((2, 911, 1), (3, 913, 1), (4, 930, -1), (1, 925, -1))
+    for order in itertools.permutations(parts):
+        stage = play(**rules)
+        stage.held(5, 1)
+        for at, (qty, price, side) in enumerate(order, 2):
+            stage.fill(qty, price, at, KEY if not rules else "", side)
+            state = json.loads(json.dumps(stage.engine.snapshot()))
+            stage.engine.restore(state)
+        stage.held(0, 9)
+        (trade,) = stage.trades()
+        assert set(stage.codes()) <= {"FILLED", "LATE_EXECUTION", "ORPHAN_ORDERS"}, order
+        assert of(stage.out, ThrowKillSwitch) == of(stage.out, ClosePosition) == []
+        exact = (4 * 930 + 925 - 2 * 911 - 3 * 913) * 50 - trade.cost_cents
+        assert stage.engine.guard.net_cents == exact, order
+        late = of(stage.out, CorrectTrade)
+        assert trade.net_cents + sum(one.net_cents for one in late) == exact
+        if late:
+            assert (late[-1].leg, late[-1].new_ticks) == ("ENTRY", 913), "the whole entry's average, rounded against us"
+
+
+def test_an_entry_fill_beyond_what_was_believed_is_no_late_one() -> None:
+    stage = play()
+    stage.held(5, 1)
+    stage.fill(5, 930, 2, KEY, -1)
+    said = stage.fill(6, 911, 3, KEY)
+    assert [one.code for one in of(said, RaiseAlarm)] == ["LATE_EXECUTION", "REVERSED"]
+    assert of(said, CorrectTrade)[0].qty == 5
+    assert of(said, ThrowKillSwitch)
 
 
 def test_what_goes_beyond_the_guess_is_a_reversal() -> None:

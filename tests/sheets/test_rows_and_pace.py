@@ -125,20 +125,24 @@ def test_the_money_columns_of_the_trade_log_add_up_with_corrections(feed: Any) -
             "net_usd": "12.00", "counts": True, "at_ns": 5}  # fmt: skip
     feed.event("TRADE_CORRECTED", **late, mode="LIVE")
     feed.event("TRADE_CORRECTED", **late | {"net_usd": "-0.50", "counts": False}, mode="MISSED")
+    entered = {"trade_id": 1, "pool_id": "739721:ORL", "qty": 2, "old_entry": "24560.00", "new_entry": "24561.25",
+               "net_usd": "-5.00", "counts": True, "at_ns": 6}  # fmt: skip
+    feed.event("TRADE_CORRECTED", **entered, mode="LIVE")
     feed.event("ANCHOR", bars=0)
     stream_, bad = stream(feed, "TradeLog")
     chunk = stream_.gather(Cursor())
     assert chunk is not None and bad == []
     log = [dict(zip(LOG_COLUMNS, row, strict=True)) for row in chunk.rows]
-    assert [row["event"] for row in log] == ["TRADE", "TRADE_CORRECTED", "TRADE_CORRECTED", "ANCHOR"]
-    assert [row["seq"] for row in log] == [1, 2, 3, 4], "row i is line i of the same file, whoever copies it"
+    assert [row["event"] for row in log] == ["TRADE", *["TRADE_CORRECTED"] * 3, "ANCHOR"]
+    assert [row["seq"] for row in log] == [1, 2, 3, 4, 5], "row i is line i of the same file, whoever copies it"
     assert all(crc_holds(row) and len(row) == len(LOG_COLUMNS) and "" not in row for row in chunk.rows)
-    for column, wanted in (("gross_usd", -68.5), ("cost_usd", 4.96), ("net_usd", -73.46)):
+    for column, wanted in (("gross_usd", -73.5), ("cost_usd", 4.96), ("net_usd", -78.46)):
         found = [row[column] for row in log if row[column] != "-"]
         assert sum(float(cell) for cell in found) == pytest.approx(wanted)
     corrected = log[1]
     assert (corrected["trade_id"], corrected["pool_id"], corrected["qty"]) == (1, "739721:ORL", 4)
     assert (corrected["exit_price"], corrected["time"][-1]) == (24560, "Z")
+    assert (log[3]["entry_price"], log[3]["exit_price"]) == (24561.25, "-")
     assert json.loads(str(corrected["detail"]))["old_exit"] == "24558.50"
     data = feed.run_dir.day(DAY).journal.read_bytes()
     counts = {tab.title: tab.count(data, True) for tab in tabs_for(MNQ)}

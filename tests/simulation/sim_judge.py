@@ -422,6 +422,8 @@ class Judge:
             if line.type == "TRADE":
                 stem = stems[line.data["pool_id"]]
                 booked[stem] = round(float(line.data["gross_usd"]) * 100)
+            elif line.type == "TRADE_CORRECTED":
+                booked[stems[line.data["pool_id"]]] += round(float(line.data["net_usd"]) * 100)
         for stem, (qty, value, _, _) in trips.items():
             true = -value * self.world.params.tick_cents
             if qty == 0 and booked.get(stem) != true:

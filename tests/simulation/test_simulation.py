@@ -29,7 +29,7 @@ def test_every_invariant_holds(first: int) -> None:
     [
         *((seed, "traderspost") for seed in (29, 239, 1063, 1606)),
         *((seed, "traderspost:none") for seed in (3414, 3669, 8994, 9504)),
-        (20761, "ibkr"),
+        *((seed, "ibkr") for seed in (4277, 20761)),
     ],
 )
 def test_a_seed_that_once_found_a_defect_holds(seed: int, route: str) -> None:

@@ -267,10 +267,12 @@ def _decided_cells(kind: str, data: Mapping[str, Any], instrument: Instrument) -
 
 
 def _corrected_cells(data: Mapping[str, Any]) -> dict[str, Cell]:
-    """Return whose trade a correction is, its exit as it is now, and the difference in gross and net (costs stay)."""
+    """Return whose trade a correction is, its price as it is now, and the difference in gross and net (costs stay)."""
     cells = {name: number(_plain(data[name])) for name in ("trade_id", "pool_id", "qty")}
     money = number(str(data["net_usd"]))
-    return cells | {"exit_price": number(str(data["new_exit"])), "gross_usd": money, "cost_usd": 0, "net_usd": money}
+    leg = "entry" if "new_entry" in data else "exit"
+    cells[f"{leg}_price"] = number(str(data[f"new_{leg}"]))
+    return cells | {"gross_usd": money, "cost_usd": 0, "net_usd": money}
 
 
 def _signal_cells(data: Mapping[str, Any], instrument: Instrument) -> dict[str, Cell]:

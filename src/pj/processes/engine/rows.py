@@ -46,7 +46,9 @@ from live.records import EVENT_COLUMNS, TRADE_COLUMNS, event_row, trade_row, usd
 CORE_TYPES: Final = frozenset({"DEFINED", "SWEPT", "RECLAIMED", "SIGNAL", "REJECT", "DEAD", "ENTRY_CANCEL", "LOCK"})
 OUTPUT_TYPES: Final = CORE_TYPES | {"TRADE", "TRADE_CORRECTED"}
 DURABLE_TYPES: Final = frozenset({"TRADE", "LOCK", "KILL", "THROWN"})
-CORRECTION_COLUMNS: Final = ("trade_id", "pool_id", "qty", "old_exit", "new_exit", "net_usd", "counts")
+CORRECTION_COLUMNS: Final = (
+    "trade_id", "pool_id", "qty", "old_entry", "new_entry", "old_exit", "new_exit", "net_usd", "counts",
+)  # fmt: skip
 INPUTS: Final[dict[str, tuple[Any, tuple[tuple[str, str], ...]]]] = {
     "MODE": (ModeChanged, (("mode", "mode"),)),
     "JUDGED": (EntriesJudged, (("reason", "reason"),)),
@@ -95,13 +97,13 @@ def output_row(command: Record, instrument: Instrument, mode: Mode) -> Row:
         case RecordTrade():
             return "TRADE", {**trade_row(command.trade, instrument), "mode": mode.value}
         case CorrectTrade():
-            points = instrument.to_points
+            points, leg = instrument.to_points, command.leg.lower()
             return "TRADE_CORRECTED", {
                 "trade_id": command.trade_id,
                 "pool_id": command.pool_id,
                 "qty": command.qty,
-                "old_exit": points(command.old_exit_ticks),
-                "new_exit": points(command.new_exit_ticks),
+                f"old_{leg}": points(command.old_ticks),
+                f"new_{leg}": points(command.new_ticks),
                 "net_usd": usd_text(command.net_cents),
                 "counts": command.today,
                 "at_ns": command.ts_ns,

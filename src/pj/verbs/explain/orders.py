@@ -106,9 +106,10 @@ def _trade(data: Data, _instrument: Instrument) -> str:
 
 def _corrected(data: Data, _instrument: Instrument) -> str:
     where = "it counts in the day's net" if data["counts"] else "its day is over, no day's net changes"
+    leg, what = ("entry", "were entered") if "new_entry" in data else ("exit", "left")
     return (
-        f"trade {data['trade_id']} corrected: {data['qty']} left at another price than estimated, average exit"
-        f" {data['new_exit']} instead of {data['old_exit']}, net {data['net_usd']} USD more; {where}"
+        f"trade {data['trade_id']} corrected: {data['qty']} {what} at another price than estimated, average {leg}"
+        f" {data[f'new_{leg}']} instead of {data[f'old_{leg}']}, net {data['net_usd']} USD more; {where}"
     )
 
 

@@ -347,10 +347,8 @@ class BrokerDesk:
         """
         late = self.closed.explains(fill, ref, nameless=self.order is None and not self.rules.tells_refs)
         if late:
-            name = self.closed.stem.rstrip(":")
             correction = self.closed.correct(late, fill, self.params)
-            what = "were entered" if correction.leg == "ENTRY" else "left"
-            text = f"{late} of {name} {what} at {fill.price_ticks} ticks; the trade was booked ESTIMATED, now corrected"
+            text = self.closed.words(correction, fill)
             self.guard.corrected(correction.net_cents if correction.today else 0)
             out += [RaiseAlarm("LATE_EXECUTION", text, fill.ts_ns), correction]
         return fill.qty - late

@@ -75,6 +75,12 @@ class ClosedTrade:
             self.trade_id, self.pool_id, leg, qty, before, self._average(leg), cents, self.today, fill.ts_ns
         )
 
+    def words(self, correction: CorrectTrade, fill: ExecutionReported) -> str:
+        """Return the sentence that tells a correction."""
+        what = "were entered" if correction.leg == "ENTRY" else "left"
+        trade = f"{correction.qty} of {self.stem.rstrip(':')} {what} at {fill.price_ticks} ticks"
+        return f"{trade}; the trade was booked ESTIMATED and is corrected"
+
     def _average(self, leg: Literal["ENTRY", "EXIT"]) -> int:
         """Return the average price of a leg in ticks, as trades.csv rounds it: all that was entered has left."""
         if leg == "ENTRY":

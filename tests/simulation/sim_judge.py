@@ -220,6 +220,7 @@ class Judge:
             return
         since = max(self.bare_ns, world.upset_ns, world.bridge.since_ns)
         well = shell.run_parts is not None and world.bridge.sees and world.bridge.alive and not world.disk.full
+        well = well and world.instance not in world.disk.dead
         known = shell.engine.desk.position is not None and shell.engine.desk.leaving is None
         if well and known and now - since > BARE_NS:
             self.fail(f"the account has held {world.account.held():+d} without a stop for {(now - since) // S} s")

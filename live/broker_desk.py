@@ -219,7 +219,7 @@ class BrokerDesk:
             self._stray_fill(fill, ref, beyond, out)
             return
         order = self.order
-        if order is None or self._is_foreign(fill, ref, order):
+        if order is None or self.is_foreign(fill, ref, order):
             self._foreign(fill, out)
             if order is not None and self.ended is not None and ref == self.ended.key:
                 self._verdicts.second_entry(ref, order, fill.ts_ns, out)
@@ -230,7 +230,7 @@ class BrokerDesk:
             self._exit_fill(order, fill, out)
         self.look(fill.ts_ns, out, fresh=False)
 
-    def _is_foreign(self, fill: ExecutionReported, ref: str, order: Order) -> bool:
+    def is_foreign(self, fill: ExecutionReported, ref: str, order: Order) -> bool:
         """Tell whether a fill cannot be the living order's: another contract or key, or none where keys are told.
 
         What bears no key and takes our position down is an exit all the same, by whatever hand.

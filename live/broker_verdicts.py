@@ -177,7 +177,7 @@ class Verdicts:
         """Take back an entry thought to be over when its fill comes after all; return whether the fill is its own."""
         desk = self._desk
         ended = desk.ended
-        if ended is None or fill.side != ended.signal.side:
+        if ended is None or fill.side != ended.signal.side or desk.is_foreign(fill, ref, ended):
             return False
         if desk.rules.tells_refs:
             ours = ref == ended.key

@@ -349,6 +349,22 @@ def test_an_entry_fill_beyond_what_was_believed_is_no_late_one() -> None:
     assert of(said, ThrowKillSwitch)
 
 
+@pytest.mark.parametrize(("ref", "contract"), [("", "MNQZ6"), ("739721:PDH@1776250000:ENTRY", "")])
+def test_a_fill_of_another_month_or_order_does_not_bring_a_lost_entry_back(ref: str, contract: str) -> None:
+    """It once did, halfway: the lost order lived again without a position, was lost again, and the engine fell."""
+    stage = play(places_exits=False, tells_refs=False)
+    stage.held(0, 11)
+    stage.held(0, 16)
+    assert stage.codes() == ["ENTRY_LOST"]
+    stage.step(ExecutionReported("x1", 1, 2, 911, T0 + 20 * NS_PER_S, ref, contract))
+    assert stage.codes() == ["ENTRY_LOST", "FOREIGN_EXECUTION"]
+    assert stage.engine.desk.order is None
+    for second in range(21, 60, 5):
+        stage.held(0, second)
+        stage.step(ClockPassed(T0 + second * NS_PER_S))
+    assert stage.codes() == ["ENTRY_LOST", "FOREIGN_EXECUTION"]
+
+
 def test_what_goes_beyond_the_guess_is_a_reversal() -> None:
     stage = opened()
     stage.held(0, 20)

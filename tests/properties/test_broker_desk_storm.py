@@ -1,8 +1,8 @@
 """Tell the desk anything in any order: reports no broker would make, of any order, month and time. It must not fall.
 
 An engine that raises is started again into the same record and raises again (simulation, seed 9918), so whatever is
-told must lead to a belief, a doubt or a halt. After the storm the position is told the same for two minutes. A seed is one
-play; a failure prints it.
+told must lead to a belief, a doubt or a halt. After the storm the position is told the same for two minutes; then the
+desk believes it, or doubts, or has halted. A seed is one play; a failure prints it.
 """
 
 from __future__ import annotations

@@ -298,6 +298,7 @@ class Judge:
             self._position_agrees(shell, alarms)
             self._nothing_works(shell, alarms)
             self._orders_are_explained(lines)
+            self._unknown_is_answered(lines)
             self._money_agrees(lines, alarms)
         if not mismatch:
             self._replays(shell.engine)
@@ -398,6 +399,17 @@ class Judge:
         for call in self.world.webhook.calls:
             if call.body["extras"]["key"] not in intents:
                 self.fail(f"{call.body['extras']['key']} was sent, the journal knows no INTENT of it")
+
+    def _unknown_is_answered(self, lines: list[JournalLine]) -> None:
+        """Fail when nobody can say what became of an entry, and no exit was ever asked to make it known (pj1 S8)."""
+        asked = {str(line.data["key"]) for line in lines if line.type == "INTENT" and line.data["order"] == "EXIT"}
+        for line in lines if self.world.settings.execution.position_source == "none" else ():
+            key = str(line.data.get("key", ""))
+            late = line.ts_ns > self.world.clock.now_ns() - SEEN_NS
+            if line.type == "UNKNOWN" and key.endswith(":ENTRY") and not late:
+                stem = key.removesuffix("ENTRY")
+                if not any(one.startswith(stem) for one in asked):
+                    self.fail(f"{key} is UNKNOWN and no exit was asked for to make it known")
 
     def _stated_after(self, intent: JournalLine, lines: list[JournalLine]) -> bool:
         """Tell whether a human said what there is after the intent: an exit owed on suspicion is owed no more."""

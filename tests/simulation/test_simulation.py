@@ -28,7 +28,8 @@ def test_every_invariant_holds(first: int) -> None:
     ("seed", "route"),
     [
         *((seed, "traderspost") for seed in (29, 239, 1063, 1606, 9918)),
-        *((seed, "traderspost:none") for seed in (3414, 3669, 8994, 9504)),
+        *((seed, "traderspost:none") for seed in (4, 15, 3414, 3669, 8994, 9504)),
+        (10904, "traderspost:manual"),
         *((seed, "ibkr") for seed in (4277, 20761)),
     ],
 )

@@ -152,7 +152,8 @@ class Startup:
     def _settle(self, found: Recovered) -> tuple[BrokerFeed | None, AssumedPosition | None]:
         """Say what is known of orders cut off by the end of the last run; begin to follow the account."""
         ctx = self._context
-        for event in self._outbox.go_live(found.lines):
+        settled_now = self._outbox.go_live(found.lines)
+        for event in settled_now:
             self._core.take(event)
         if ctx.route is Route.SIMULATED:
             return None, None
@@ -163,6 +164,8 @@ class Startup:
                 ManualPosition(self._engine, ctx.run_dir.position, ctx.clock) if manual else AssumedPosition(ctx.clock)
             )
             assumed.restore(self._engine, found.lines)  # of the day before as well: a doubt outlives the turn
+            for event in settled_now:  # no line of the record tells them yet
+                assumed.note(event, self._engine)
             return None, assumed
         broker = BrokerFeed(ctx.run_dir, ctx.instrument, ctx.clock, account_start(ctx.run_dir, self._core.book.day))
         seen = {line.data["exec_id"] for line in found.lines if line.type == "EXECUTION"}

@@ -58,6 +58,19 @@ def test_an_unknown_entry_is_owed_three_exits_each_once() -> None:
     assert [clock.due(at) for at in (0, 0, 2.9, 3, 14.9, 15, 60)] == [["EXIT0"], [], [], ["EXIT01"], [], ["EXIT02"], []]
 
 
+@pytest.mark.parametrize(("age_s", "owed"), [(5, ["EXIT0"]), (601, [])])
+def test_an_entry_that_the_start_itself_finds_unknown_is_doubted_and_owed_exits_while_young(
+    age_s: int, owed: list[str]
+) -> None:
+    """Hours later the position may be the operator's own: then nothing is closed, and entries stay forbidden."""
+    clock, engine = Time(SIGNAL_NS + age_s * NS_PER_S), pending_engine()
+    found = [OrderUnknown(KEY, "the engine stopped before the answer came", SIGNAL_NS + age_s * NS_PER_S)]
+    clock.assumed.restore(engine, [line("INTENT", KEY)], found)
+    assert clock.assumed.doubted
+    assert clock.assumed.repeat() is None, "nobody knows the position"
+    assert clock.due(0) == owed
+
+
 def test_a_known_entry_is_owed_none() -> None:
     clock, engine = Time(), pending_engine()
     clock.assumed.note(OrderAcked(KEY, "b1", SIGNAL_NS), engine)

@@ -44,8 +44,11 @@ class AssumedPosition:
         self._repeated_at: float | None = None
         self._exits: list[tuple[float, ClosePosition]] = []
 
-    def restore(self, engine: Engine, lines: Sequence[JournalLine]) -> None:
-        """Take over from a replay: what the core believes, and the exits still owed to a young unknown entry."""
+    def restore(self, engine: Engine, lines: Sequence[JournalLine], found: Sequence[Event] = ()) -> None:
+        """Take over from a replay: what the core believes, and the exits still owed to a young unknown entry.
+
+        ``found`` are answers that this very start gave to orders without one: ``lines`` do not tell them yet.
+        """
         intents = {line.data["key"]: line for line in lines if line.type == "INTENT"}
         done = {line.data["key"] for line in lines if line.type in {"ACKED", "REFUSED"}}
         for line in lines:
@@ -57,6 +60,10 @@ class AssumedPosition:
             if entry is not None and self._clock.now_ns() - entry.ts_ns < YOUNG_NS:
                 self._owe(key, str(entry.data["contract"]), int(entry.data["qty"]), set(intents), done)
         position, order = engine.desk.position, engine.desk.order
+        if order is not None and any(isinstance(one, OrderUnknown) and one.key == order.key for one in found):
+            self.doubted = True
+            if self._clock.now_ns() - order.signal.signal_ns < YOUNG_NS:
+                self._owe(order.key, order.signal.contract, order.qty, set(), set())
         self._qty = 0 if position is None else position.signal.side * position.qty
         if order is not None and position is None:
             # Taken, and the process died before it was assumed filled: nothing later would say so again.

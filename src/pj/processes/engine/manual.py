@@ -38,10 +38,11 @@ class ManualPosition(AssumedPosition):
         self._order_ns = 0
         self._read_at = -READ_S
 
-    def restore(self, engine: Engine, lines: Sequence[JournalLine]) -> None:
+    def restore(self, engine: Engine, lines: Sequence[JournalLine], found: Sequence[Event] = ()) -> None:
         """Take over from a replay; a statement younger than every order holds at once, and so did an older one then."""
-        super().restore(engine, _unresolved(lines))
-        self._order_ns = max((line.ts_ns for line in lines if line.type in ORDER_LINES), default=0)
+        super().restore(engine, _unresolved(lines), found)
+        told = (event.ts_ns for event in found if isinstance(event, OrderRefused | OrderUnknown))
+        self._order_ns = max((*(line.ts_ns for line in lines if line.type in ORDER_LINES), *told), default=0)
         self._look()
 
     def note(self, event: Event, engine: Engine) -> None:

@@ -163,9 +163,8 @@ class Startup:
             assumed = (
                 ManualPosition(self._engine, ctx.run_dir.position, ctx.clock) if manual else AssumedPosition(ctx.clock)
             )
-            assumed.restore(self._engine, found.lines)  # of the day before as well: a doubt outlives the turn
-            for event in settled_now:  # no line of the record tells them yet
-                assumed.note(event, self._engine)
+            # Lines of the day before as well: a doubt outlives the turn.
+            assumed.restore(self._engine, found.lines, settled_now)
             return None, assumed
         broker = BrokerFeed(ctx.run_dir, ctx.instrument, ctx.clock, account_start(ctx.run_dir, self._core.book.day))
         seen = {line.data["exec_id"] for line in found.lines if line.type == "EXECUTION"}
